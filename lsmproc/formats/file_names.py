@@ -1,0 +1,72 @@
+"""The one place that makes and parses the names of a store's files.
+
+::
+
+    LOCK                 held by the owner process
+    CURRENT              names the live manifest
+    MANIFEST-000007      the version edits
+    000012.wal           one segment of the write-ahead log
+    000013.sst           one table
+    tmp/3-17-1-0.sst     output of a background job (epoch, job, attempt, output) until the owner renames it
+    STATUS, LOG          live figures, events
+
+A file number is used once, ever, across all kinds, so a name never means two different files.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+LOCK = "LOCK"
+CURRENT = "CURRENT"
+STATUS = "STATUS"
+EVENT_LOG = "LOG"
+TMP_DIRECTORY = "tmp"
+
+
+class FileKind(Enum):
+    """What a file of the store's directory is."""
+
+    WAL = "wal"
+    TABLE = "sst"
+    MANIFEST = "manifest"
+
+
+_NUMBERED = re.compile(r"([0-9]{6,20})\.(wal|sst)", re.ASCII)
+_MANIFEST = re.compile(r"MANIFEST-([0-9]{6,20})", re.ASCII)
+
+
+def wal_name(number: int) -> str:
+    """Name of the log segment ``number``."""
+    return f"{number:06d}.wal"
+
+
+def table_name(number: int) -> str:
+    """Name of the table ``number``."""
+    return f"{number:06d}.sst"
+
+
+def manifest_name(number: int) -> str:
+    """Name of the manifest ``number``."""
+    return f"MANIFEST-{number:06d}"
+
+
+def job_output_name(epoch: int, job: int, attempt: int, output: int) -> str:
+    """Temporary name of one output of one attempt at a background job."""
+    return f"{TMP_DIRECTORY}/{epoch}-{job}-{attempt}-{output}.sst"
+
+
+def parse_file_name(name: str) -> tuple[FileKind, int] | None:
+    """Kind and number of a numbered file, or None for any other name."""
+    if match := _NUMBERED.fullmatch(name):
+        number = int(match[1])
+        kind = FileKind(match[2])
+        canonical = wal_name(number) if kind is FileKind.WAL else table_name(number)
+    elif match := _MANIFEST.fullmatch(name):
+        number = int(match[1])
+        kind = FileKind.MANIFEST
+        canonical = manifest_name(number)
+    else:
+        return None
+    return (kind, number) if name == canonical else None

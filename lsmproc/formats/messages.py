@@ -1,0 +1,196 @@
+"""Every message between the owner and its background workers, and their bytes.
+
+Messages are frozen dataclasses of plain data. On the wire a message is one msgpack array ``[kind, field, ...]``
+of at most ``MAX_MESSAGE_BYTES``; nothing is pickled, so a hostile or damaged message can only fail to decode.
+
+The owner sends FlushRequest, CompactionRequest, Grant, Pace and Stop; a worker answers with Ready, FlushDone,
+CompactionDone, JobFailed and GrantRequest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+import msgpack
+
+from lsmproc.errors import CorruptionError
+from lsmproc.formats.version_edit import FileMetadata, decode_file_metadata, encode_file_metadata
+
+MAX_MESSAGE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """Where a log segment ends and what its frames must add up to; part of FlushRequest."""
+
+    number: int  # file number of the segment
+    end: int  # bytes from the start of the file to the end of the last frame
+    checksum: int  # running CRC after the last frame
+    last_sequence: int  # sequence of the last commit, 0 if the segment is empty
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How tables are written; part of both requests."""
+
+    table_format: str = "block"  # "block" or "plain"
+    block_bytes: int = 4096  # raw bytes at which a block is closed
+    compression: str = "lz4"  # "none", "lz4" or "zstd"
+    filter_kind: str = "bloom"  # "bloom" or "none"
+    filter_bits_per_key: int = 12
+    max_file_bytes: int = 32 << 20  # a compaction starts a new output above this; a flush writes one table
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRequest:
+    """Owner to flush worker: write the content of sealed log segments as one level-0 table.
+
+    Answered by FlushDone or JobFailed.
+    """
+
+    job: int
+    attempt: int
+    directory: str  # of the store
+    store_uuid: bytes  # a segment of another store is refused
+    epoch: int  # of the owner's opening; part of the outputs' names, see file_names.job_output_name
+    segments: tuple[SegmentEnd, ...]  # oldest first
+    options: TableOptions
+    paced: bool  # ask the rate limiter before writing
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionRequest:
+    """Owner to compaction worker: merge tables, or one key range of them, into tables of the output level.
+
+    Answered by CompactionDone or JobFailed.
+    """
+
+    job: int
+    attempt: int
+    directory: str
+    epoch: int
+    runs: tuple[tuple[FileMetadata, ...], ...]  # newest first; the tables of a run are ascending and disjoint
+    start: bytes | None  # only keys >= start ...
+    stop: bytes | None  # ... and < stop are written
+    output_level: int
+    deeper: tuple[tuple[bytes, bytes], ...]  # (smallest, largest) of tables below the output: keep tombstones over them
+    grandparents: tuple[tuple[bytes, bytes, int], ...]  # (smallest, largest, bytes) one level below the output
+    droppable_below: int  # tombstones of a lower sequence may be dropped (retention)
+    options: TableOptions
+    paced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobCost:
+    """What a job read, wrote and used; part of both answers."""
+
+    records_read: int
+    records_written: int
+    bytes_read: int
+    bytes_written: int
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutput:
+    """One table that a job wrote and synced, still under its temporary name."""
+
+    temporary_name: str
+    file: FileMetadata  # number 0: the owner gives it its number
+
+
+@dataclass(frozen=True, slots=True)
+class FlushDone:
+    """Worker to owner: the outputs of a FlushRequest: one, or none for empty segments."""
+
+    job: int
+    attempt: int
+    outputs: tuple[JobOutput, ...]
+    cost: JobCost
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionDone:
+    """Worker to owner: the outputs of a CompactionRequest, ascending; none when everything was dropped."""
+
+    job: int
+    attempt: int
+    outputs: tuple[JobOutput, ...]
+    cost: JobCost
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """Worker to owner: the job raised; its outputs are removed and its inputs untouched."""
+
+    job: int
+    attempt: int
+    error: str  # class name of the exception
+    message: str
+    traceback: str
+    retriable: bool  # False for corruption: another attempt reads the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to owner: the process has started and waits for its first request."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """Worker to owner: may I write ``size`` bytes? Answered by Grant when the rate limiter allows it."""
+
+    job: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Owner to worker: ``size`` bytes may be written now; the answer to GrantRequest."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Owner to worker, at any time: the limiter was switched on or off while a job runs."""
+
+    paced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Owner to worker: leave at the next block; a running job is abandoned. Not answered."""
+
+
+Message = (
+    FlushRequest
+    | CompactionRequest
+    | FlushDone
+    | CompactionDone
+    | JobFailed
+    | Ready
+    | GrantRequest
+    | Grant
+    | Pace
+    | Stop
+)
+
+# The position in this tuple is on the wire: append only.
+_KINDS: tuple[type, ...] = (
+    FlushRequest,
+    CompactionRequest,
+    FlushDone,
+    CompactionDone,
+    JobFailed,
+    Ready,
+    GrantRequest,
+    Grant,
+    Pace,
+    Stop,
+)
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}

@@ -1,0 +1,1 @@
+"""Ordered reading: sources merged window by window, and the iterator that users hold."""

@@ -1,0 +1,209 @@
+"""The seams of the engine on one page: each pluggable part, what it promises, and who implements it.
+
+Every Protocol here has at least two implementations in this package, and one contract suite under
+``tests/contracts`` that all of them pass.
+
+==================  ==========================================  ===================================
+part                implementations                             chosen by
+==================  ==========================================  ===================================
+log                 PwriteWal, MappedWal                        ``LSMConfig.wal``
+memtable            DictMemtable, SortedDictMemtable            ``LSMConfig.memtable``
+filter              BlockedBloomFilter, NoFilter                ``LSMConfig.filter``
+table               BlockTable*, PlainTable*                    ``LSMConfig.table_format``
+compaction picker   LeveledPicker, TieredPicker                 ``LSMConfig.compaction_style``
+manifest            LogManifest, SnapshotManifest               ``LSMConfig.manifest``
+background          Process-, Thread-, InlineBackground         ``LSMConfig.background``
+==================  ==========================================  ===================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from lsmproc.formats.messages import (
+        CompactionDone,
+        CompactionRequest,
+        FlushDone,
+        FlushRequest,
+        JobFailed,
+        SegmentEnd,
+    )
+    from lsmproc.formats.version_edit import FileMetadata, VersionEdit
+    from lsmproc.storage.version import Version
+    from lsmproc.compaction.compaction import Compaction
+
+# What a memtable holds for a key: (sequence, value), or (sequence, value, older entry) when a live snapshot still
+# sees the older one. A value of None is a tombstone. Always one immutable tuple, so readers need no lock.
+MemtableEntry = tuple[Any, ...]
+
+# Columns of ascending records: keys, their values (None is a tombstone).
+Columns = tuple[list[bytes], list["bytes | None"]]
+
+
+class Missing:
+    """The type of MISSING: no entry at all, which is not the same as a tombstone (None)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+class Wal(Protocol):
+    """One segment of the write-ahead log, being written. The caller holds the commit lock for every method
+    except ``sync``."""
+
+    number: int
+    end: int  # bytes written so far
+    checksum: int  # running CRC
+    last_sequence: int
+
+    def append(self, body: bytes, sequence: int, /) -> None:
+        """Append one frame. After an exception the segment is as before the call, or poisoned."""
+
+    def sync(self) -> None:
+        """Make every frame appended before the call durable and leave the promise of it in the log."""
+
+    def seal(self) -> SegmentEnd:
+        """Append the seal frame and describe the finished segment. No frame can follow."""
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+
+
+class Memtable(Protocol):
+    """The newest records, in memory, over the log segments that hold the same records.
+
+    Writers insert into ``entries`` directly under the commit lock; readers look keys up there without a lock.
+    """
+
+    entries: MutableMapping[bytes, MemtableEntry]
+
+    def window(
+        self, start: bytes | None, stop: bytes | None, sequence: int, limit: int, *, reverse: bool
+    ) -> tuple[list[bytes], list[bytes | None], bytes | None]:
+        """Up to ``limit`` records of [start, stop) as a reader at ``sequence`` sees them.
+
+        Returns the keys and values, always ascending, and the bound at which to go on: the next ``start``
+        (forward) or the next ``stop`` (reverse), or None when the range is exhausted.
+        """
+
+    def columns(self) -> tuple[list[bytes], list[bytes | None], list[int]]:
+        """All newest records, ascending: keys, values, sequences. REQUIRES: no writer."""
+
+
+class Filter(Protocol):
+    """Says of a key hash whether a table may hold the key. Never a false no."""
+
+    def may_contain(self, key_hash: int, /) -> bool:
+        """False only if no key with this hash was added."""
+
+
+class TableBuilder(Protocol):
+    """Writes one table: add ascending columns, then finish (or abandon)."""
+
+    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
+        """Append records. REQUIRES: keys ascend strictly, within the call and across calls; not empty."""
+
+    @property
+    def size(self) -> int:
+        """Bytes the file will have at least, if finished now."""
+
+    def finish(self) -> FileMetadata:
+        """Write the rest, sync, close and verify by reading back. The number in the result is 0."""
+
+    def abandon(self) -> None:
+        """Close and remove the unfinished file. Idempotent; harmless after finish."""
+
+
+class TableReader(Protocol):
+    """Reads one immutable table. Thread-safe, without locks on the read path."""
+
+    metadata: FileMetadata
+
+    def get(self, key: bytes, key_hash: int, /) -> bytes | None | Missing:
+        """The value, None for a tombstone, MISSING if the table does not hold the key."""
+
+    def lookup(self, key: bytes, key_hash: int, /) -> tuple[int, bytes | None] | Missing:
+        """As get, with the sequence number: ``(sequence, value)``."""
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks the table has, at least 1."""
+
+    def find_block(self, key: bytes) -> int:
+        """Index of the first block whose last key is >= key; block_count if there is none."""
+
+    def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:
+        """Keys and values of ``count`` adjacent blocks from block ``first``, ascending."""
+
+    def columns_with_sequences(self, first: int, count: int) -> tuple[list[bytes], list[bytes | None], list[int]]:
+        """As columns, with the sequence numbers, past the cache: for merges."""
+
+    def verify(self) -> None:
+        """Re-read every byte and check every checksum, the order and the counts; raises CorruptionError."""
+
+    def close(self) -> None:
+        """Give the descriptor back once no read uses it. Idempotent."""
+
+
+class Manifest(Protocol):
+    """Where version edits become durable."""
+
+    number: int  # file number of the manifest file in use
+
+    def append(self, edit: VersionEdit, after: Version) -> None:
+        """Make ``edit`` durable; ``after`` is the version it leads to. When this returns, the edit survives power loss."""
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+
+
+class CompactionPicker(Protocol):
+    """Decides what to compact next. Pure: no state, no clock, no I/O."""
+
+    def pick(self, version: Version, busy: frozenset[int]) -> Compaction | None:
+        """The most useful compaction none of whose inputs is in ``busy`` (file numbers), or None."""
+
+    def scores(self, version: Version) -> tuple[float, ...]:
+        """Compaction score of each level; a level wants work from 1.0 on."""
+
+    def debt_bytes(self, version: Version) -> int:
+        """Estimate of the bytes to rewrite until no level wants work."""
+
+
+class Priority(IntEnum):
+    """Who goes first at the rate limiter and for a worker (SILK, ATC'19): lower values win."""
+
+    FLUSH = 0
+    LEVEL0 = 1
+    DEEPER = 2
+
+
+Request = "FlushRequest | CompactionRequest"
+Done = "FlushDone | CompactionDone"
+
+
+class Background(Protocol):
+    """Runs jobs, elsewhere or here. ``on_reply`` gets the answer exactly once for each submitted request."""
+
+    def submit(
+        self,
+        request: FlushRequest | CompactionRequest,
+        priority: Priority,
+        on_reply: Callable[[FlushDone | CompactionDone | JobFailed], None],
+    ) -> None:
+        """Run the request as soon as a worker is free; a higher priority overtakes. Never blocks on the job
+        (except inline, which runs it before returning)."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the background's thread, where replies are delivered too, one at a time."""
+
+    def close(self, timeout: float) -> None:
+        """Stop all workers; requests not answered yet are answered with JobFailed. Idempotent."""

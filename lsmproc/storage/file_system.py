@@ -1,0 +1,222 @@
+"""The seam through which owner and workers reach the disk: every file operation is a method of one object.
+
+A ``FileSystem`` is bound to one store's directory and takes names relative to it, so that no other module joins
+paths and no operation can leave the directory. Tests put another object in its place to count, fail, delay or
+lose operations. What it promises beyond the system calls of the same names:
+
+* files are created 0600 and directories 0700 whatever the umask, and symbolic links are never followed;
+* a descriptor handed out is never 0, 1 or 2, so stray output to a closed stderr cannot land in a table;
+* a failed call raises ``StorageError`` (``NoSpaceError`` for ENOSPC and EDQUOT) naming the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from lsmproc.errors import NoSpaceError, StorageError
+
+READ = os.O_RDONLY
+READ_WRITE = os.O_RDWR
+CREATE_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
+
+_FILE_MODE = 0o600
+_DIRECTORY_MODE = 0o700
+_ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class FileSystem(Protocol):
+    """What the engine asks of a disk. Names are relative to the store's directory."""
+
+    path: str
+
+    def open(self, name: str, flags: int) -> int:
+        """Open a file (READ, READ_WRITE or CREATE_NEW) and return its descriptor."""
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+
+    def pread(self, fd: int, size: int, offset: int, /) -> bytes:
+        """Up to ``size`` bytes from ``offset``; fewer only at the end of the file."""
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:
+        """Write at ``offset``, return how many bytes were taken: may be fewer than given, as the system call."""
+
+    def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of ``data`` at ``offset``, however many calls it takes."""
+
+    def fdatasync(self, fd: int) -> None:
+        """Make the file's bytes and size durable."""
+
+    def allocate(self, fd: int, size: int) -> None:
+        """Reserve ``size`` bytes of disk for the file; they read as zeros."""
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file to ``size`` bytes."""
+
+    def size(self, fd: int) -> int:
+        """Bytes of the open file."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename, replacing the target. Durable only after :meth:`sync_directory`."""
+
+    def unlink(self, name: str) -> None:
+        """Remove a file. Durable only after :meth:`sync_directory`."""
+
+    def sync_directory(self, name: str = ".") -> None:
+        """Make the names in a directory durable."""
+
+    def make_directory(self, name: str) -> None:
+        """Create a directory if it is not there."""
+
+    def list_directory(self, name: str = ".") -> list[str]:
+        """Names in a directory, sorted; empty if there is no such directory."""
+
+    def lock(self, fd: int) -> bool:
+        """Take the exclusive lock on an open file; False if another open file holds it."""
+
+    def now_ns(self) -> int:
+        """Wall clock in nanoseconds: orders nothing on its own, only stamps."""
+
+
+class PosixFileSystem:
+    """The real disk: one directory, through its descriptor."""
+
+    def __init__(self, path: str) -> None:
+        """Bind to the directory ``path``, which must exist."""
+        self.path = path
+        with _named_errors(path):
+            self._directory = _above_stderr(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    # The two calls of the hot paths are the system calls themselves: no Python frame in between.
+    pread = staticmethod(os.pread)
+    pwrite = staticmethod(os.pwrite)
+    now_ns = staticmethod(time.time_ns)
+
+    def open(self, name: str, flags: int) -> int:
+        """See FileSystem.open."""
+        with _named_errors(name):
+            fd = _above_stderr(os.open(name, flags | _ALWAYS, _FILE_MODE, dir_fd=self._directory))
+            if flags & os.O_CREAT:
+                os.fchmod(fd, _FILE_MODE)
+            return fd
+
+    def close(self, fd: int) -> None:
+        """See FileSystem.close."""
+        os.close(fd)
+
+    def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        """See FileSystem.write_all. REQUIRES: data is bytes-like with one byte per item."""
+        view = memoryview(data)
+        with _named_errors(self._name_of(fd)):
+            while view:
+                written = self.pwrite(fd, view, offset)
+                view = view[written:]
+                offset += written
+
+    def fdatasync(self, fd: int) -> None:
+        """See FileSystem.fdatasync. macOS flushes the drive's cache only on F_FULLFSYNC."""
+        with _named_errors(self._name_of(fd)):
+            if hasattr(fcntl, "F_FULLFSYNC"):
+                fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            else:
+                os.fdatasync(fd)
+
+    def allocate(self, fd: int, size: int) -> None:
+        """See FileSystem.allocate."""
+        with _named_errors(self._name_of(fd)):
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, size)
+            else:
+                os.ftruncate(fd, size)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """See FileSystem.truncate."""
+        with _named_errors(self._name_of(fd)):
+            os.ftruncate(fd, size)
+
+    def size(self, fd: int) -> int:
+        """See FileSystem.size."""
+        return os.fstat(fd).st_size
+
+    def rename(self, source: str, target: str) -> None:
+        """See FileSystem.rename."""
+        with _named_errors(source):
+            os.rename(source, target, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def unlink(self, name: str) -> None:
+        """See FileSystem.unlink."""
+        with _named_errors(name):
+            os.unlink(name, dir_fd=self._directory)
+
+    def sync_directory(self, name: str = ".") -> None:
+        """See FileSystem.sync_directory."""
+        with _named_errors(name):
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _ALWAYS, dir_fd=self._directory)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def make_directory(self, name: str) -> None:
+        """See FileSystem.make_directory."""
+        with _named_errors(name):
+            try:
+                os.mkdir(name, _DIRECTORY_MODE, dir_fd=self._directory)
+            except FileExistsError:
+                return
+
+    def list_directory(self, name: str = ".") -> list[str]:
+        """See FileSystem.list_directory."""
+        with _named_errors(name):
+            try:
+                fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _ALWAYS, dir_fd=self._directory)
+            except FileNotFoundError:
+                return []
+            try:
+                return sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
+
+    def lock(self, fd: int) -> bool:
+        """See FileSystem.lock. flock, not lockf: a POSIX lock is lost when any descriptor of the file closes."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def shut(self) -> None:
+        """Give the directory's descriptor back; the object is not usable afterwards."""
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+    def _name_of(self, fd: int) -> str:
+        return f"descriptor {fd} in {self.path}"
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Turn an OSError into a StorageError that names the file."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        kind = NoSpaceError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
+        raise kind(error.errno, error.strerror, name) from error
+
+
+def _above_stderr(fd: int) -> int:
+    """Move a descriptor out of 0 to 2, where stray prints of the host program would land in it."""
+    if fd > 2:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
