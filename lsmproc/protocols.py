@@ -23,6 +23,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from lsmproc.formats.log_format import LogHeader
     from lsmproc.formats.messages import (
         CompactionDone,
         CompactionRequest,
@@ -56,22 +57,39 @@ MISSING = Missing()
 
 
 class Wal(Protocol):
-    """One segment of the write-ahead log, being written. The caller holds the commit lock for every method
-    except ``sync``."""
+    """One segment of the write-ahead log. The caller serialises all methods but ``sync``.
+
+    Made with ``(fs, number, allocate_bytes)``, ahead of its use; part of the log from ``begin`` on.
+    """
 
     number: int
-    end: int  # bytes written so far
-    checksum: int  # running CRC
-    last_sequence: int
+    name: str
 
-    def append(self, body: bytes, sequence: int, /) -> None:
-        """Append one frame. After an exception the segment is as before the call, or poisoned."""
+    @property
+    def end(self) -> int:
+        """Bytes written so far."""
 
-    def sync(self) -> None:
-        """Make every frame appended before the call durable and leave the promise of it in the log."""
+    @property
+    def last_sequence(self) -> int:
+        """Sequence number of the last commit in the log."""
+
+    def begin(self, header: LogHeader, last_sequence: int) -> None:
+        """Write the header."""
+
+    def append(self, body: bytes, sequence: int, /) -> int:
+        """Append one frame, return the new end. After an exception the segment ends where it did before."""
+
+    def sync(self) -> int:
+        """Make every frame appended before the call durable; returns the end that this covers."""
+
+    def promise(self, durable_end: int) -> None:
+        """Leave in the log that it is durable up to there."""
 
     def seal(self) -> SegmentEnd:
-        """Append the seal frame and describe the finished segment. No frame can follow."""
+        """Append the seal and describe the finished segment. No frame can follow."""
+
+    def trim(self) -> None:
+        """Give back allocated space that was not used. No frame can follow."""
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
@@ -83,7 +101,9 @@ class Memtable(Protocol):
     Writers insert into ``entries`` directly under the commit lock; readers look keys up there without a lock.
     """
 
-    entries: MutableMapping[bytes, MemtableEntry]
+    @property
+    def entries(self) -> MutableMapping[bytes, MemtableEntry]:
+        """Newest entry of each key, in no order. A key is never removed: a tombstone is inserted."""
 
     def window(
         self, start: bytes | None, stop: bytes | None, sequence: int, limit: int, *, reverse: bool
@@ -166,10 +186,33 @@ class Manifest(Protocol):
 
 
 class CompactionPicker(Protocol):
-    """Decides what to compact next. Pure: no state, no clock, no I/O."""
+    """Decides what to compact next. Pure: no state, no clock, no I/O.
 
-    def pick(self, version: Version, busy: frozenset[int]) -> Compaction | None:
-        """The most useful compaction none of whose inputs is in ``busy`` (file numbers), or None."""
+    REQUIRES of the caller: tables of flushes are installed in the order of their memtables; a compaction is in
+    ``running`` from its pick until its edit is applied or it is given up; a compaction into level 0 writes one table
+    (no limit on its size), because every table of level 0 is a run of its own.
+    """
+
+    def pick(self, version: Version, running: Sequence[Compaction]) -> Compaction | None:
+        """The most useful compaction that can run beside ``running``, or None."""
+
+    def manual(
+        self,
+        version: Version,
+        level: int,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        *,
+        running: Sequence[Compaction] = (),
+    ) -> Compaction | None:
+        """Merge what ``level`` holds of [start, stop) one level down; the last level is rewritten in place.
+
+        None when there is nothing to do, or when a running compaction is in the way: only with ``running`` empty
+        does it mean the former.
+        """
+
+    def parallelism(self, version: Version) -> int:
+        """How many compactions the state of the tree justifies at once, at least 1; the caller has its own limit."""
 
     def scores(self, version: Version) -> tuple[float, ...]:
         """Compaction score of each level; a level wants work from 1.0 on."""

@@ -10,7 +10,8 @@ CompactionDone, JobFailed and GrantRequest.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
@@ -194,3 +195,85 @@ _KINDS: tuple[type, ...] = (
     Stop,
 )
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+
+
+def encode_message(message: Message) -> bytes:
+    """A message as bytes; raises ValueError if they are more than MAX_MESSAGE_BYTES."""
+    kind = type(message)
+    packed: bytes = msgpack.packb([_KIND_NUMBERS[kind], *(_plain(getattr(message, f.name)) for f in fields(kind))])
+    if len(packed) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a {kind.__name__} of {len(packed)} bytes is above the limit of {MAX_MESSAGE_BYTES}")
+    return packed
+
+
+def decode_message(data: bytes | memoryview) -> Message:
+    """The inverse of :func:`encode_message`; raises CorruptionError on anything else."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise CorruptionError(f"a message of {len(data)} bytes is above the limit of {MAX_MESSAGE_BYTES}")
+    try:
+        array = msgpack.unpackb(data, ext_hook=_refuse_extension)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise CorruptionError(f"a message cannot be decoded: {error}") from error
+    if type(array) is not list or not array or type(array[0]) is not int or not 0 <= array[0] < len(_KINDS):
+        raise CorruptionError(f"a message of unknown kind: {array!r:.80}")
+    kind = _KINDS[array[0]]
+    message: Message = _decode_dataclass(kind, array[1:])
+    return message
+
+
+def _plain(value: object) -> object:
+    """``value`` in the types that msgpack knows."""
+    if type(value) is tuple:
+        return [_plain(item) for item in value]
+    if type(value) is FileMetadata:
+        return encode_file_metadata(value)
+    if type(value) in _NESTED:
+        return [_plain(getattr(value, f.name)) for f in fields(value)]  # type: ignore[arg-type]
+    return value
+
+
+_NESTED = frozenset({SegmentEnd, TableOptions, JobCost, JobOutput})
+
+
+def _decode_dataclass(kind: type, array: object) -> Any:
+    hints = _field_types(kind)
+    if type(array) is not list or len(array) != len(hints):
+        raise CorruptionError(f"a {kind.__name__} has the wrong shape: {array!r:.80}")
+    return kind(*(_decode(hint, value, kind) for hint, value in zip(hints, array, strict=True)))
+
+
+@cache
+def _field_types(kind: type) -> tuple[Any, ...]:
+    """The declared type of each field, in order. Resolving the annotations is slow, so it is done once a kind."""
+    hints = get_type_hints(kind)
+    return tuple(hints[field.name] for field in fields(kind))
+
+
+def _decode(hint: Any, value: object, kind: type) -> object:
+    """``value`` as the type ``hint`` declared for a field of ``kind``; raises CorruptionError if it is of another."""
+    if hint is FileMetadata:
+        return decode_file_metadata(value)
+    if hint in _NESTED:
+        return _decode_dataclass(hint, value)
+    if get_origin(hint) is tuple:
+        return _decode_tuple(hint, value, kind)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint and type(value) not in get_args(hint):
+        raise CorruptionError(f"a {kind.__name__} holds {value!r:.60} where {hint} belongs")
+    if type(value) is int and value < 0:
+        raise CorruptionError(f"a {kind.__name__} holds the negative number {value}")
+    return value
+
+
+def _decode_tuple(hint: Any, value: object, kind: type) -> tuple[object, ...]:
+    item_hints = get_args(hint)
+    if type(value) is list and item_hints[-1] is Ellipsis:
+        return tuple([_decode(item_hints[0], item, kind) for item in value])
+    if type(value) is list and len(item_hints) == len(value):
+        return tuple([_decode(item_hint, item, kind) for item_hint, item in zip(item_hints, value, strict=True)])
+    raise CorruptionError(f"a {kind.__name__} holds {value!r:.60} where {hint} belongs")
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise CorruptionError(f"msgpack extension type {code} does not belong in a message of {len(data)} bytes")

@@ -6,7 +6,9 @@ lose operations. What it promises beyond the system calls of the same names:
 
 * files are created 0600 and directories 0700 whatever the umask, and symbolic links are never followed;
 * a descriptor handed out is never 0, 1 or 2, so stray output to a closed stderr cannot land in a table;
-* a failed call raises ``StorageError`` (``NoSpaceError`` for ENOSPC and EDQUOT) naming the file.
+* a failed call raises ``StorageError`` (``NoSpaceError`` for ENOSPC and EDQUOT) naming the file; a file that is
+  missing, or in the way, raises the built-in ``FileNotFoundError`` or ``FileExistsError``. The two calls of the
+  hot paths, ``pread`` and ``pwrite``, raise what the system call raises.
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ class FileSystem(Protocol):
 
     def now_ns(self) -> int:
         """Wall clock in nanoseconds: orders nothing on its own, only stamps."""
+
+    def shut(self) -> None:
+        """Give the directory's descriptor back. Idempotent."""
 
 
 class PosixFileSystem:
@@ -201,16 +206,36 @@ class PosixFileSystem:
         return f"descriptor {fd} in {self.path}"
 
 
+def make_store_directory(path: str) -> None:
+    """Create ``path`` and its parents as needed, 0700, so that the name survives power loss."""
+    if os.path.isdir(path):
+        return
+    with _named_errors(path):
+        os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
+        parent = PosixFileSystem(os.path.dirname(os.path.abspath(path)))
+    try:
+        parent.sync_directory()
+    finally:
+        parent.shut()
+
+
 @contextmanager
 def _named_errors(name: str) -> Iterator[None]:
-    """Turn an OSError into a StorageError that names the file."""
+    """Turn an OSError into a StorageError that names the file; a missing or existing file stays what it is."""
     try:
         yield
-    except StorageError:
+    except (StorageError, FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        kind = NoSpaceError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
-        raise kind(error.errno, error.strerror, name) from error
+        raise storage_error(error, name) from error
+
+
+def storage_error(error: OSError, name: str) -> StorageError:
+    """The error of this package for what the operating system said about the file ``name``."""
+    if isinstance(error, StorageError):
+        return error
+    kind = NoSpaceError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
+    return kind(error.errno, error.strerror, name)
 
 
 def _above_stderr(fd: int) -> int:

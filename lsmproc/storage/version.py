@@ -11,7 +11,9 @@ Newer data always stands above older data: for one key, a record in levels[n] is
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.version_edit import LEVEL_COUNT, FileMetadata, VersionEdit
@@ -78,15 +80,21 @@ def overlapping(level: Level, smallest: bytes, largest: bytes) -> Level:
     return level[first:last]
 
 
+def key_range(files: Iterable[FileMetadata]) -> tuple[bytes, bytes]:
+    """The smallest and the largest key of some tables. REQUIRES: at least one table."""
+    tables = tuple(files)
+    return min(file.smallest for file in tables), max(file.largest for file in tables)
+
+
 def _largest(file: FileMetadata) -> bytes:
     return file.largest
 
 
 def _ordered(number: int, files: dict[int, FileMetadata]) -> Level:
     if number == 0:
-        return tuple(sorted(files.values(), key=lambda file: file.largest_sequence, reverse=True))
+        return tuple(sorted(files.values(), key=lambda file: (file.largest_sequence, file.number), reverse=True))
     level = tuple(sorted(files.values(), key=lambda file: file.smallest))
-    for left, right in zip(level, level[1:], strict=False):
+    for left, right in pairwise(level):
         if left.largest >= right.smallest:
             raise CorruptionError(f"tables {left.number} and {right.number} of level {number} overlap")
     return level

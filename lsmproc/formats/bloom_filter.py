@@ -1,0 +1,111 @@
+"""The filters of a table: a register-blocked bloom filter, and no filter at all.
+
+A key is known by its hash, ``xxh3-64(key)``, so that a read hashes a key once for all tables. The filter is an
+array of 64-bit words, little-endian on disk::
+
+    word index   (hash >> 12) % word count
+    mask         MASKS[hash & 4095]: six of 64 bits
+    a key may be in the table if  words[index] & mask == mask
+
+One word per probe (Putze, Sanders, Singler: "Cache-, Hash- and Space-Efficient Bloom Filters", 2007) costs a few
+more false positives than bits spread over the whole filter, and is three times as fast here. Measured with
+12 bits a key: 1.1 % false positives, with 16 bits: 0.5 %; four to eight bits a mask were tried and six is best.
+
+The mask table is drawn from xxh3 with its index as the seed: it is part of the format and must never change.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import xxhash
+
+from lsmproc.errors import CorruptionError
+
+# Written to disk: do not change.
+MASK_COUNT = 4096
+MASK_BITS = 6
+
+WORD_BYTES = 8
+_ALL_ONES = (1 << 64) - 1
+
+
+class BlockedBloomFilter:
+    """The filter read back from a table."""
+
+    __slots__ = ("masks", "word_count", "words")
+
+    def __init__(self, data: bytes) -> None:
+        """Wrap the bytes that :func:`build_bloom_filter` made; raises CorruptionError on a wrong length."""
+        if not data or len(data) % WORD_BYTES:
+            raise CorruptionError(f"a filter of {len(data)} bytes is not made of 64-bit words")
+        self.words: Sequence[int] = _words_of(data)
+        self.word_count = len(self.words)
+        self.masks = filter_masks()
+
+    def may_contain(self, key_hash: int, /) -> bool:
+        """See Filter.may_contain."""
+        mask = self.masks[key_hash & 4095]
+        return self.words[(key_hash >> 12) % self.word_count] & mask == mask
+
+
+class NoFilter:
+    """Says "maybe" to every key; in the same shape, so that a reader can inline one probe for both."""
+
+    __slots__ = ("masks", "word_count", "words")
+
+    def __init__(self) -> None:
+        self.words: Sequence[int] = (_ALL_ONES,)
+        self.word_count = 1
+        self.masks = filter_masks()
+
+    def may_contain(self, key_hash: int, /) -> bool:  # noqa: ARG002 (the protocol's argument)
+        """See Filter.may_contain."""
+        return True
+
+
+def build_bloom_filter(hashes: Iterable[int], count: int, bits_per_key: int) -> bytes:
+    """The filter of ``count`` key hashes with about ``bits_per_key`` bits for each."""
+    word_count = max(1, -(-count * bits_per_key // 64))
+    masks = filter_masks()
+    words = [0] * word_count
+    # The one loop per record in the background: 0.16 us. The same out of map and operator takes 0.36 us, because
+    # every step of it is a call, where the interpreter runs these few instructions specialised.
+    for key_hash in hashes:
+        words[(key_hash >> 12) % word_count] |= masks[key_hash & 4095]
+    return _bytes_of(words)
+
+
+@cache
+def filter_masks() -> tuple[int, ...]:
+    """The 4096 masks; the same objects at every call, because they are never changed."""
+    return tuple(_mask(index) for index in range(MASK_COUNT))
+
+
+def _mask(index: int) -> int:
+    """Six distinct bits out of 64, from the six-bit groups of as many hashes as it takes."""
+    mask = 0
+    draw = 0
+    while mask.bit_count() < MASK_BITS:
+        group = draw % 10
+        number = xxhash.xxh3_64_intdigest(b"lsmproc bloom mask %d" % (draw // 10), seed=index)
+        mask |= 1 << (number >> (6 * group) & 63)
+        draw += 1
+    return mask
+
+
+def _words_of(data: bytes) -> Sequence[int]:
+    words = array("Q", data)
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
+
+
+def _bytes_of(words: Iterable[int]) -> bytes:
+    packed = array("Q", words)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()

@@ -1,0 +1,295 @@
+"""The log format: how write-ahead log segments and manifests are laid out, byte by byte.
+
+A log file is a header and then frames, one for each commit. All numbers are big-endian, as in msgpack::
+
+    header, 64 bytes
+    +--------+------+---------+-----+------+------------+--------+-------------+-----------------+------------+
+    | magic  | kind | version | pad | salt | store uuid | number | predecessor | predecessor end | checksum   |
+    | 8      | 1    | 1       | 2   | 4    | 16         | 8      | 8           | 8               | 4 + 4      |
+    +--------+------+---------+-----+------+------------+--------+-------------+-----------------+------------+
+      the last two fields: checksum of the predecessor's last frame, crc32 of the 60 bytes before
+
+    frame: four msgpack objects
+    +---------------+-----------------+-----------------------+--------------------------------+
+    | ce crc32      | cf sequence     | c6 length key         | c6 length value  (put)         |
+    |               |                 | c6 length key         | c0               (delete)      |
+    |               |                 | dd count (c6 key)*    | dd count (c6 value | c0)*      |  (batch)
+    |               |                 | c0                    | c6 length payload              |  (control)
+    +---------------+-----------------+-----------------------+--------------------------------+
+
+Because the frames are a valid msgpack stream, a whole segment is decoded in C. Two properties carry the safety:
+
+*The checksum is chained.* A frame's crc32 covers the frame after its first five bytes and starts from the crc of
+the frame before it; the first starts from the header's. So a frame only checks in its place, in its order, in its
+segment, in its store. A zero byte never begins a frame, so the zeros of preallocated space end a log.
+
+*The synced promise.* After each sync the writer appends a control frame that says up to which byte the log is
+durable. The promise checks on its own, without the chain, so it is found behind damage: a bad frame below a
+promise is corruption, a bad frame above every promise is the torn tail of a crash. A seal is the control frame
+that ends a segment for good.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice
+from typing import Any
+from zlib import crc32
+
+import msgpack
+
+from lsmproc.errors import CorruptionError
+
+# Written to disk: do not change.
+MAGIC = b"LSMPLOG\x01"
+FORMAT_VERSION = 1
+KIND_WAL = 1
+KIND_MANIFEST = 2
+_PROMISE_MARK = b"\x93SYNCED\x93"
+_SEAL_MARK = b"\x93SEALED\x93"
+
+_HEADER = struct.Struct(">8sBBxxI16sQQQI")
+_CHECKSUM = struct.Struct(">I")
+HEADER_SIZE = _HEADER.size + _CHECKSUM.size
+assert HEADER_SIZE == 64
+
+_PROMISE = struct.Struct(">8sQI")
+assert _PROMISE.size == 20
+
+_CRC_HEAD = struct.Struct(">BI")
+_KEY_HEAD = struct.Struct(">BQBI")
+_BIN_HEAD = struct.Struct(">BI")
+_SEQUENCE_HEAD = struct.Struct(">BQ")
+assert (_CRC_HEAD.size, _KEY_HEAD.size, _BIN_HEAD.size, _SEQUENCE_HEAD.size) == (5, 14, 5, 9)
+
+_UINT32, _UINT64, _BIN32, _ARRAY32, _NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
+
+# What a put frame takes beyond its key and value.
+PUT_OVERHEAD = _CRC_HEAD.size + _KEY_HEAD.size + _BIN_HEAD.size
+
+FrameKey = bytes | tuple[bytes, ...] | None
+FrameValue = bytes | tuple["bytes | None", ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogHeader:
+    """The first 64 bytes of a log file."""
+
+    kind: int
+    store_uuid: bytes  # 16 bytes
+    number: int
+    salt: int  # 32 random bits: two files never share a chain
+    predecessor: int = 0  # file number, 0 for none
+    predecessor_end: int = 0
+    predecessor_checksum: int = 0
+
+
+def encode_header(header: LogHeader) -> bytes:
+    """The header's bytes. Their last four are the seed of the frames' chain, see :func:`chain_seed`."""
+    fields = _HEADER.pack(
+        MAGIC,
+        header.kind,
+        FORMAT_VERSION,
+        header.salt,
+        header.store_uuid,
+        header.number,
+        header.predecessor,
+        header.predecessor_end,
+        header.predecessor_checksum,
+    )
+    return fields + _CHECKSUM.pack(crc32(fields))
+
+
+def decode_header(data: bytes, file: str) -> LogHeader:
+    """The inverse of :func:`encode_header`; raises CorruptionError naming ``file``."""
+    if len(data) < HEADER_SIZE:
+        raise CorruptionError("the file ends inside the log header", file=file, offset=len(data))
+    fields = data[: _HEADER.size]
+    magic, kind, version, salt, store_uuid, number, predecessor, end, checksum = _HEADER.unpack(fields)
+    if magic != MAGIC:
+        raise CorruptionError("this is not a log file: the magic does not match", file=file, offset=0)
+    if version != FORMAT_VERSION:
+        raise CorruptionError(f"log format version {version} is unknown to this release", file=file, offset=9)
+    if chain_seed(data) != crc32(fields):
+        raise CorruptionError("the checksum of the log header does not match", file=file, offset=0)
+    return LogHeader(kind, store_uuid, number, salt, predecessor, end, checksum)
+
+
+def chain_seed(header: bytes) -> int:
+    """Where the chain of checksums starts, for an encoded header."""
+    seed: int = _CHECKSUM.unpack_from(header, _HEADER.size)[0]
+    return seed
+
+
+def put_body(sequence: int, key: bytes, value: bytes, _key_head=_KEY_HEAD.pack, _bin_head=_BIN_HEAD.pack) -> bytes:  # type: ignore[no-untyped-def]
+    """Body (all but the checksum) of the frame of one put. The packers are arguments to be locals: this is hot."""
+    return _key_head(0xCF, sequence, 0xC6, len(key)) + key + _bin_head(0xC6, len(value)) + value  # type: ignore[no-any-return]
+
+
+def delete_body(sequence: int, key: bytes) -> bytes:
+    """Body of the frame of one delete."""
+    return _KEY_HEAD.pack(_UINT64, sequence, _BIN32, len(key)) + key + _NIL
+
+
+def batch_body(sequence: int, keys: list[bytes], values: list[bytes | None]) -> bytes:
+    """Body of the frame of a batch: parallel columns under one sequence number. None is a tombstone."""
+    bin_head = _BIN_HEAD.pack
+    array_head = _BIN_HEAD.pack(_ARRAY32, len(keys))
+    parts = [_SEQUENCE_HEAD.pack(_UINT64, sequence), array_head]
+    for key in keys:
+        parts += (bin_head(_BIN32, len(key)), key)
+    parts.append(array_head)
+    for value in values:
+        parts += (_NIL,) if value is None else (bin_head(_BIN32, len(value)), value)
+    return b"".join(parts)
+
+
+def promise_body(sequence: int, seed: int, durable_end: int) -> bytes:
+    """Body of the control frame that promises: every byte before ``durable_end`` survives power loss."""
+    fields = _PROMISE_MARK + durable_end.to_bytes(8, "big")
+    payload = _PROMISE.pack(_PROMISE_MARK, durable_end, crc32(fields, seed))
+    return _control_body(sequence, payload)
+
+
+def seal_body(sequence: int) -> bytes:
+    """Body of the control frame that ends a segment for good."""
+    return _control_body(sequence, _SEAL_MARK)
+
+
+def _control_body(sequence: int, payload: bytes) -> bytes:
+    return _SEQUENCE_HEAD.pack(_UINT64, sequence) + _NIL + _BIN_HEAD.pack(_BIN32, len(payload)) + payload
+
+
+def frame(checksum: int, body: bytes, _head=_CRC_HEAD.pack) -> bytes:  # type: ignore[no-untyped-def]
+    """A whole frame from its checksum (``crc32(body, checksum of the frame before)``) and body."""
+    return _head(0xCE, checksum) + body  # type: ignore[no-any-return]
+
+
+def is_seal(key: object, value: object) -> bool:
+    """True for the key and value of a decoded seal frame."""
+    return key is None and value == _SEAL_MARK
+
+
+def latest_promise(data: bytes, seed: int) -> int:
+    """The highest durable end that any promise in ``data`` gives, 0 if there is none.
+
+    Looks for promises byte by byte, not along the chain, so ``data`` may start in damage.
+    """
+    highest = 0
+    position = data.find(_PROMISE_MARK)
+    while position >= 0:
+        payload = data[position : position + _PROMISE.size]
+        if len(payload) == _PROMISE.size:
+            _, durable_end, check = _PROMISE.unpack(payload)
+            if check == crc32(payload[:16], seed):
+                highest = max(highest, durable_end)
+        position = data.find(_PROMISE_MARK, position + 1)
+    return highest
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrames:
+    """The longest run of valid frames at the start of some bytes, as columns."""
+
+    sequences: list[int]
+    keys: list[FrameKey]
+    values: list[FrameValue]
+    size: int  # bytes that the valid frames take
+    checksum: int  # of the last valid frame, or the one given if there is none
+
+
+def decode_frames(data: bytes, checksum: int) -> DecodedFrames:
+    """Decode and check frames from the start of ``data``, whose chain stands at ``checksum``.
+
+    Stops without raising at the first byte that does not belong to a valid whole frame; what that means
+    (end, more to read, torn tail, corruption) is for the caller to say. Runs in C but for a few calls per chunk.
+    """
+    # The zeros of preallocated space would decode to one integer object each.
+    flat = _unpack_until_bad(data.rstrip(b"\0"))
+    run = _checked(data, flat, checksum)
+    # A last frame that ends in zeros lost them above: ask for single frames of what is left.
+    while single := _unpack_until_bad(data[run.size :], 4) if data[run.size : run.size + 1] == b"\xce" else None:
+        more = _checked(data[run.size :], single, run.checksum)
+        if not more.size:
+            break
+        run = DecodedFrames(
+            run.sequences + more.sequences,
+            run.keys + more.keys,
+            run.values + more.values,
+            run.size + more.size,
+            more.checksum,
+        )
+    return run
+
+
+def _unpack_until_bad(data: bytes, count: int | None = None) -> list[Any]:
+    """Up to ``count`` msgpack objects from the start of ``data``, fewer if it ends or turns into nonsense."""
+    unpacker = msgpack.Unpacker(use_list=False, strict_map_key=False, max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    flat: list[Any] = []
+    try:
+        # list.extend keeps what it got before the exception.
+        flat.extend(unpacker if count is None else islice(unpacker, count))
+    except (ValueError, TypeError, msgpack.UnpackException):
+        pass  # What follows the last good object is not msgpack; the caller sees it as the end of the run.
+    return flat
+
+
+def _checked(data: bytes, flat: list[Any], checksum: int) -> DecodedFrames:
+    """Cut the decoded objects into frames and keep those whose chained checksums match."""
+    count = len(flat) // 4
+    checksums, sequences, keys, values = (flat[column : count * 4 : 4] for column in range(4))
+    sizes = _frame_sizes(keys, values)
+    if len(sizes) < count or not set(map(type, checksums)) <= {int} or not set(map(type, sequences)) <= {int}:
+        count = _well_formed(checksums, sequences, len(sizes))
+        checksums, sequences, keys, values = checksums[:count], sequences[:count], keys[:count], values[:count]
+    ends = list(accumulate(sizes[:count]))
+    starts = [0, *ends[:-1]]
+    view = memoryview(data)
+    body_slices = map(slice, map(_CRC_HEAD.size.__add__, starts), ends)
+    actual = list(map(crc32, map(view.__getitem__, body_slices), chain((checksum,), checksums)))
+    if ends and ends[-1] > len(data):
+        actual[-1] = -1  # The slice was silently shortened: the frame is not whole.
+    if actual != checksums:
+        count = next(i for i in range(count) if actual[i] != checksums[i])
+    return DecodedFrames(
+        sequences[:count],
+        keys[:count],
+        values[:count],
+        ends[count - 1] if count else 0,
+        checksums[count - 1] if count else checksum,
+    )
+
+
+def _frame_sizes(keys: list[Any], values: list[Any]) -> list[int]:
+    """Bytes of each frame, up to the first whose key or value has a type no writer produces."""
+    if set(map(type, keys)) <= {bytes} and set(map(type, values)) <= {bytes}:
+        return list(map(PUT_OVERHEAD.__add__, map(int.__add__, map(len, keys), map(len, values))))
+    sizes = []
+    for key, value in zip(keys, values, strict=True):
+        key_size, value_size = _object_size(key), _object_size(value)
+        if key_size is None or value_size is None:
+            break
+        sizes.append(_CRC_HEAD.size + _SEQUENCE_HEAD.size + key_size + value_size)
+    return sizes
+
+
+def _object_size(value: object) -> int | None:
+    if value is None:
+        return 1
+    if type(value) is bytes:
+        return _BIN_HEAD.size + len(value)
+    if type(value) is tuple:
+        sizes = [_object_size(item) for item in value if type(item) is not tuple]
+        if len(sizes) == len(value) and None not in sizes:
+            return _BIN_HEAD.size + sum(size for size in sizes if size is not None)
+    return None
+
+
+def _well_formed(checksums: list[Any], sequences: list[Any], count: int) -> int:
+    """How many leading frames have integers where a checksum and a sequence belong."""
+    for i in range(count):
+        if type(checksums[i]) is not int or type(sequences[i]) is not int or not 0 <= checksums[i] < 1 << 32:
+            return i
+    return count

@@ -1,0 +1,268 @@
+"""Compactions: picked one by one, cut into key ranges, run side by side, installed as one edit each.
+
+Manual requests come before what the picker would like; while one is open, nothing else is picked.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lsmproc.compaction.key_ranges import grandparents, ranges_below, split
+from lsmproc.errors import BackgroundError, Error, WorkerDiedError
+from lsmproc.formats.messages import CompactionDone, CompactionRequest, JobFailed, JobOutput, TableOptions
+from lsmproc.formats.version_edit import VersionEdit
+from lsmproc.protocols import Priority
+
+if TYPE_CHECKING:
+    from lsmproc.compaction.compaction import Compaction
+    from lsmproc.maintenance.retries import Retries
+    from lsmproc.maintenance.tree import Tree
+    from lsmproc.protocols import Background, CompactionPicker
+    from lsmproc.statistics import Statistics
+    from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.version import Version
+
+_log = logging.getLogger("lsmproc")
+
+
+@dataclass(slots=True, eq=False)
+class ManualCompaction:
+    """A caller's wish to merge a level, or a key range of it, one level down."""
+
+    level: int
+    start: bytes | None = None
+    stop: bytes | None = None
+    compactions: int = 0  # how many were run for it
+    error: Error | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """One compaction under way, in one or more parts."""
+
+    compaction: Compaction
+    manual: ManualCompaction | None
+    waiting: int  # parts not answered yet
+    outputs: dict[int, tuple[JobOutput, ...]] = field(default_factory=dict)  # by part
+    failure: JobFailed | None = None
+    seconds: float = 0.0
+
+
+class CompactionSchedule:
+    """Decides and installs. Used on the background's callback thread only, but for ``ask``."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        tree: Tree,
+        picker: CompactionPicker,
+        background: Background,
+        statistics: Statistics,
+        *,
+        epoch: int,
+        options_for: Callable[[int, bool], TableOptions],  # (output level, bottommost)
+        droppable_below: Callable[[], int],
+        workers: int,
+        new_job: Callable[[], int],
+        retries: Retries,
+        on_change: Callable[[], None],
+        on_error: Callable[[Error], None],
+    ) -> None:
+        """Run up to ``workers`` compactions or parts of one at once; ``on_change`` is called after each answer."""
+        self._fs = fs
+        self._tree = tree
+        self._picker = picker
+        self._background = background
+        self._statistics = statistics
+        self._epoch = epoch
+        self._options_for = options_for
+        self._droppable_below = droppable_below
+        self.workers = workers
+        self._new_job = new_job
+        self.retries = retries
+        self._on_change = on_change
+        self._on_error = on_error
+        self._running: list[_Running] = []
+        self._manual: deque[ManualCompaction] = deque()
+        self.paused = False
+
+    def ask(self, manual: ManualCompaction) -> None:
+        """Queue a manual compaction. Thread-safe; follow it with a scheduling pass."""
+        self._manual.append(manual)
+
+    def submit(self) -> None:
+        """Start what should run now."""
+        while self._manual:
+            if not self._start_manual(self._manual[0]):
+                return
+        while not self.paused and self.retries.due and self._parts_running < self.workers:
+            version = self._tree.version
+            if self._running and len(self._running) >= self._picker.parallelism(version):
+                return
+            compaction = self._picker.pick(version, self._picked())
+            if compaction is None:
+                return
+            self._start(compaction, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing is wanted."""
+        wanted = not self.paused and self._picker.pick(self._tree.version, self._picked()) is not None
+        return not self._running and not self._manual and not wanted
+
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """The running compactions in words."""
+        return tuple(
+            f"compaction to level {running.compaction.output_level} "
+            f"({len(running.compaction.files)} tables, {running.compaction.input_bytes} bytes): "
+            f"{running.compaction.reason}"
+            for running in list(self._running)
+        )
+
+    def give_up(self, error: Error) -> None:
+        """Answer all manual requests with ``error``: nothing will run any more."""
+        while self._manual:
+            manual = self._manual.popleft()
+            manual.error = manual.error or error
+            manual.done.set()
+
+    @property
+    def _parts_running(self) -> int:
+        return sum(running.waiting for running in self._running)
+
+    def _picked(self) -> list[Compaction]:
+        return [running.compaction for running in self._running]
+
+    def _start_manual(self, manual: ManualCompaction) -> bool:
+        """Move the first manual request on; False if something it started, or is in its way, is still running."""
+        if any(running.manual is manual for running in self._running):
+            return False
+        compaction = None
+        if manual.compactions == 0 and manual.error is None:
+            compaction = self._picker.manual(
+                self._tree.version, manual.level, manual.start, manual.stop, running=self._picked()
+            )
+            if compaction is None and self._running:
+                return False
+        if compaction is not None:
+            manual.compactions += 1
+            self._start(compaction, manual)
+            return not any(running.manual is manual for running in self._running)
+        self._manual.popleft()
+        manual.done.set()
+        return True
+
+    def _start(self, compaction: Compaction, manual: ManualCompaction | None) -> None:
+        if compaction.trivial_move:
+            self._move(compaction)
+            return
+        version = self._tree.version
+        deeper = ranges_below(version, compaction)
+        options = self._options_for(compaction.output_level, not deeper)
+        parts = split(compaction, self.workers - self._parts_running, options.max_file_bytes)
+        running = _Running(compaction, manual, len(parts))
+        self._running.append(running)
+        priority = Priority.DEEPER if compaction.inputs[0][0] else Priority.LEVEL0
+        below = grandparents(version, compaction)
+        droppable_below = self._droppable_below()
+        for part, (start, stop) in enumerate(parts):
+            request = CompactionRequest(
+                self._new_job(),
+                1,
+                self._fs.path,
+                self._epoch,
+                compaction.runs,
+                start,
+                stop,
+                compaction.output_level,
+                deeper,
+                below,
+                droppable_below,
+                options,
+                paced=False,
+            )
+            self._background.submit(
+                request, priority, lambda reply, part=part: self._answered(running, part, reply)  # type: ignore[misc]
+            )
+
+    def _move(self, compaction: Compaction) -> None:
+        """Change the level of tables without reading them."""
+        edit = VersionEdit(
+            removed=tuple((level, file.number) for level, file in compaction.files),
+            added=tuple((compaction.output_level, file) for _, file in compaction.files),
+        )
+        try:
+            self._tree.change(edit)
+        except Error as error:
+            self._on_error(BackgroundError(f"moving tables failed: {error}", job=compaction.reason))
+        else:
+            self._statistics.record_move(compaction.output_level, compaction.input_bytes)
+
+    def _answered(self, running: _Running, part: int, reply: CompactionDone | JobFailed | object) -> None:
+        running.waiting -= 1
+        if isinstance(reply, CompactionDone):
+            running.outputs[part] = reply.outputs
+            running.seconds += reply.cost.seconds
+        elif isinstance(reply, JobFailed):
+            running.failure = reply
+        if not running.waiting:
+            self._finish(running)
+        self._on_change()
+
+    def _finish(self, running: _Running) -> None:
+        """All parts have answered: install their outputs as one edit, or remove them."""
+        outputs = tuple(output for part in sorted(running.outputs) for output in running.outputs[part])
+        failure = running.failure
+        if failure is None:
+            try:
+                self._install(running, outputs)
+            except Error as error:
+                failure = JobFailed(0, 0, type(error).__name__, str(error), "", retriable=True)
+        # Only now: a picker that no longer sees the compaction may pick its inputs again.
+        self._running.remove(running)
+        if failure is None:
+            self.retries.succeeded()
+            return
+        for output in outputs:
+            self._tree.remove_file(output.temporary_name)
+        self._failed(running, failure)
+
+    def _install(self, running: _Running, outputs: tuple[JobOutput, ...]) -> None:
+        compaction = running.compaction
+        files = self._tree.adopt(outputs)
+        self._tree.change(
+            VersionEdit(
+                removed=tuple((level, file.number) for level, file in compaction.files),
+                added=tuple((compaction.output_level, file) for file in files),
+            )
+        )
+        from_level = sum(file.size for level, file in compaction.files if level == compaction.output_level)
+        self._statistics.record_compaction(
+            compaction.output_level,
+            from_above=compaction.input_bytes - from_level,
+            from_level=from_level,
+            written=sum(file.size for file in files),
+            seconds=running.seconds,
+        )
+
+    def _failed(self, running: _Running, failure: JobFailed) -> None:
+        if failure.error == "ClosedError":
+            return
+        self._statistics.record_failure()
+        died = failure.error == "WorkerDiedError"
+        kind = WorkerDiedError if died else BackgroundError
+        error = kind(failure.message, job=running.compaction.reason, remote_traceback=failure.traceback)
+        if running.manual is not None:
+            running.manual.error = error
+        if failure.retriable:
+            self.retries.failed()
+            _log.warning("a compaction failed and will be tried again: %s", failure.message)
+        else:
+            self._on_error(error)

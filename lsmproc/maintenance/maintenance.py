@@ -1,0 +1,206 @@
+"""The scheduling pass: after every change, start what should run next.
+
+Everything here happens on the background's callback thread, one call at a time, so flushes, compactions and edits
+need no lock among themselves; callers leave a wish, wake the pass and wait on a condition.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING
+
+from lsmproc.errors import BackgroundError, ClosedError, Error
+from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
+from lsmproc.maintenance.flush_queue import FlushQueue
+from lsmproc.maintenance.retries import Retries
+
+if TYPE_CHECKING:
+    from lsmproc.formats.messages import TableOptions
+    from lsmproc.maintenance.tree import Tree
+    from lsmproc.protocols import Background, CompactionPicker
+    from lsmproc.statistics import Statistics
+    from lsmproc.storage.file_system import FileSystem
+    from lsmproc.write_path import WritePath
+
+# A waiter for a flush is told of the trouble after so many failures in a row; the retries go on.
+_FAILURES_TO_REPORT = 3
+
+
+class Maintenance:
+    """Runs the background work of one store. Thread-safe."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        tree: Tree,
+        write_path: WritePath,
+        picker: CompactionPicker,
+        background: Background,
+        statistics: Statistics,
+        *,
+        store_uuid: bytes,
+        epoch: int,
+        options_for: Callable[[int, bool], TableOptions],
+        droppable_below: Callable[[], int],
+        flush_workers: int,
+        compaction_workers: int,
+        prepares_spare: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start nothing yet. ``prepares_spare``: whether to allocate log segments ahead of their use."""
+        self._tree = tree
+        self._write_path = write_path
+        self._background = background
+        self._prepares_spare = prepares_spare
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._idle = False
+        self._closing = False
+        self._pass_wanted = False
+        self._error: Error | None = None
+        jobs = count(1)
+        self._flushes = FlushQueue(
+            fs,
+            tree,
+            write_path,
+            background,
+            statistics,
+            store_uuid=store_uuid,
+            epoch=epoch,
+            options=options_for(0, False),
+            limit=flush_workers,
+            new_job=jobs.__next__,
+            retries=Retries(clock),
+            on_change=self._pass,
+            on_error=self._fail,
+        )
+        self._compactions = CompactionSchedule(
+            fs,
+            tree,
+            picker,
+            background,
+            statistics,
+            epoch=epoch,
+            options_for=options_for,
+            droppable_below=droppable_below,
+            workers=compaction_workers,
+            new_job=jobs.__next__,
+            retries=Retries(clock),
+            on_change=self._pass,
+            on_error=self._fail,
+        )
+
+    def wake(self) -> None:
+        """Have a scheduling pass run soon."""
+        if not self._closing:
+            self._background.call_soon(self._pass)
+
+    def memtable_rotated(self) -> None:
+        """A memtable waits for its flush; runs on the writer's thread."""
+        self._tree.update_backlog()
+        self.wake()
+        if self._prepares_spare and not self._closing:
+            self._background.call_soon(self._write_path.prepare_spare)
+
+    def tick(self) -> None:
+        """From time to time: retry what failed, and remove files whose last reader has gone."""
+        if not self._idle or self._tree.pinned_bytes:
+            self.wake()
+
+    def flush_all(self, timeout: float | None) -> None:
+        """Wait until the present immutable memtables are in tables.
+
+        Raises TimeoutError, or BackgroundError when flushes keep failing (they are tried again all the same).
+        """
+        waiting = set(self._write_path.view.immutables)
+        self._wait_for(
+            lambda: waiting.isdisjoint(self._write_path.view.immutables),
+            timeout,
+            "the memtables are not flushed yet",
+            lambda: self._flushes.retries.failures >= _FAILURES_TO_REPORT,
+        )
+
+    def compact(self, manual: ManualCompaction) -> None:
+        """Start a manual compaction; ``manual.done`` is set when it is over."""
+        self._raise_error()
+        self._compactions.ask(manual)
+        with self._changed:
+            self._idle = False
+        self.wake()
+
+    def wait_idle(self, timeout: float | None) -> None:
+        """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
+        with self._changed:
+            self._idle = False
+        self.wake()
+        self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: False)
+
+    def pause(self, *, paused: bool) -> None:
+        """Start no compactions (flushes go on), or start them again."""
+        self._compactions.paused = paused
+        self.wake()
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The running jobs in words."""
+        return (*self._flushes.descriptions, *self._compactions.descriptions)
+
+    @property
+    def error(self) -> Error | None:
+        """Why background work has ended for good, if it has."""
+        return self._error
+
+    def close(self, timeout: float) -> None:
+        """Start nothing any more and let go of those who wait. Idempotent."""
+        self._closing = True
+        closed = ClosedError("the store was closed")
+        with self._changed:
+            self._error = self._error or closed
+            self._changed.notify_all()
+        self._compactions.give_up(closed)
+
+    def _pass(self) -> None:
+        """Start what should run next, then tell those who wait."""
+        if self._closing:
+            return
+        self._tree.remove_obsolete()
+        if self._error is None:
+            self._flushes.submit()
+            self._compactions.submit()
+        idle = self._flushes.idle and self._compactions.idle
+        with self._changed:
+            self._idle = idle
+            self._changed.notify_all()
+
+    def _fail(self, error: Error) -> None:
+        """Background work cannot go on: writes raise from now on, reads go on."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+        self._write_path.fail(error)
+        self._compactions.give_up(error)
+
+    def _wait_for(
+        self,
+        reached: Callable[[], bool],
+        timeout: float | None,
+        late: str,
+        hopeless: Callable[[], bool],
+    ) -> None:
+        deadline = None if timeout is None else self._clock() + timeout
+        with self._changed:
+            while not reached():
+                self._raise_error()
+                if hopeless():
+                    raise BackgroundError(f"{late}: flushes keep failing, see the log; they are tried again")
+                left = 1.0 if deadline is None else deadline - self._clock()
+                if left <= 0:
+                    raise TimeoutError(f"{late} after {timeout} s")
+                self._changed.wait(min(left, 1.0))
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,113 @@
+"""The tree of tables on disk, and the order of steps in which it changes.
+
+A job's outputs are synced files under temporary names. They become part of the tree so, and only so:
+
+1. each gets its file number and is renamed to its final name;
+2. the directory is synced, so no name can be lost that the manifest is about to mention;
+3. each is opened and checked against the description that the job gave;
+4. the edit, which adds the outputs and removes the inputs in one, is made durable in the manifest;
+5. the new version is installed for readers, together with the removal of the flushed memtable;
+6. files that nothing names any more are removed.
+
+A crash before step 4 leaves files that the next open removes; a crash after it leaves a finished change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lsmproc.errors import StorageError
+from lsmproc.formats.file_names import table_name, wal_name
+from lsmproc.write_controller import Backlog
+
+if TYPE_CHECKING:
+    from lsmproc.formats.messages import JobOutput, SegmentEnd
+    from lsmproc.formats.version_edit import FileMetadata, VersionEdit
+    from lsmproc.protocols import CompactionPicker
+    from lsmproc.read_view import ImmutableMemtable
+    from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.table_cache import TableCache
+    from lsmproc.storage.version import Version
+    from lsmproc.storage.version_set import VersionSet
+    from lsmproc.write_controller import WriteController
+    from lsmproc.write_path import WritePath
+
+
+class Tree:
+    """Changes the tree. Not thread-safe but for ``update_backlog``: the background's callbacks use it, one at a time."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        version_set: VersionSet,
+        tables: TableCache,
+        write_path: WritePath,
+        picker: CompactionPicker,
+        controller: WriteController,
+    ) -> None:
+        """Change what ``version_set`` records and show it to readers through ``write_path``."""
+        self._fs = fs
+        self._version_set = version_set
+        self._tables = tables
+        self._write_path = write_path
+        self._picker = picker
+        self._controller = controller
+        self.debt_bytes = picker.debt_bytes(version_set.current)
+
+    @property
+    def version(self) -> Version:
+        """The current version."""
+        return self._version_set.current
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Bytes of removed tables that are still on disk: readers hold them, or the next clean-up removes them."""
+        return self._version_set.retired_bytes
+
+    def adopt(self, outputs: tuple[JobOutput, ...]) -> tuple[FileMetadata, ...]:
+        """Steps 1 to 3: give outputs their numbers and final names. Raises StorageError, CorruptionError."""
+        if not outputs:
+            return ()
+        files = []
+        for output in outputs:
+            file = replace(output.file, number=self._version_set.numbers.take())
+            self._fs.rename(output.temporary_name, table_name(file.number))
+            files.append(file)
+        self._fs.sync_directory()
+        for file in files:
+            self._tables.reader(file)
+        return tuple(files)
+
+    def change(self, edit: VersionEdit, flushed: ImmutableMemtable | None = None) -> None:
+        """Steps 4 to 6. Raises CorruptionError or StorageError, and then the tree is as it was."""
+        version = self._version_set.log_and_apply(edit)
+        self.debt_bytes = self._picker.debt_bytes(version)
+        self._write_path.install(version, flushed)
+        self.update_backlog()
+        if flushed is not None:
+            self._remove_segments(flushed.segments)
+        self.remove_obsolete()
+
+    def update_backlog(self) -> None:
+        """Let the write controller know what is waiting."""
+        immutables = len(self._write_path.view.immutables)
+        self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
+        self._write_path.stall_changed()
+
+    def remove_obsolete(self) -> None:
+        """Remove the tables that no version names any more: neither the current one nor one that a reader holds."""
+        for number in self._version_set.take_obsolete():
+            self._tables.drop(number)
+            self.remove_file(table_name(number))
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file that nothing names. If that fails the file is an orphan, which the next open removes."""
+        with contextlib.suppress(FileNotFoundError, StorageError):
+            self._fs.unlink(name)
+
+    def _remove_segments(self, segments: tuple[SegmentEnd, ...]) -> None:
+        self._write_path.forget_segments(segments)
+        for segment in segments:
+            self.remove_file(wal_name(segment.number))

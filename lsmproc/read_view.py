@@ -1,0 +1,175 @@
+"""One consistent state of the store to read from: the memtable, the immutable memtables and a version's tables.
+
+A view is immutable and swapped whole, so a read takes no lock: it picks up the current view and goes through its
+sources, newest first. Whoever holds a view holds everything it needs: memtables by reference, tables because a
+version that is held keeps its files on disk.
+
+What makes the first hit right: for one key, a newer source never holds an older record than a source below it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+import xxhash
+
+from lsmproc.formats.messages import SegmentEnd
+from lsmproc.formats.version_edit import FileMetadata
+from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
+from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
+from lsmproc.memtable.memtable_entry import entry_at
+from lsmproc.protocols import MISSING, Columns, Memtable, Missing, TableReader
+from lsmproc.storage.version import Version
+
+_hash_of = xxhash.xxh3_64_intdigest
+
+NEWEST = (1 << 64) - 1
+
+
+class Entry(NamedTuple):
+    """What ``get_with_meta`` tells of a key."""
+
+    value: bytes
+    sequence: int  # order of the write; also its time in nanoseconds since 1970, unless the clock was set back
+    source: str  # "memtable", "immutable memtable" or "table"
+    level: int | None  # of the table
+    file_number: int | None  # of the table
+    probes: int  # tables asked before the answer was known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImmutableMemtable:
+    """A memtable that takes no more writes, and the finished log segments with the same records, oldest first."""
+
+    memtable: Memtable
+    segments: tuple[SegmentEnd, ...]
+
+
+class ReadView:
+    """An immutable state of the store. The attributes are for the hot path and for building the next view."""
+
+    __slots__ = ("_open_reader", "_runs", "entries", "immutables", "memtable", "older_entries", "version")
+
+    def __init__(
+        self,
+        memtable: Memtable,
+        immutables: tuple[ImmutableMemtable, ...],  # newest first
+        version: Version,
+        open_reader: Callable[[FileMetadata], TableReader],
+    ) -> None:
+        """Bind the sources. Opens no file: readers open their table when it is first needed."""
+        self.memtable = memtable
+        self.entries = memtable.entries
+        self.immutables = immutables
+        self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
+        self.version = version
+        self._open_reader = open_reader
+        # Sorted runs, newest first: the last keys of a run's tables, and their readers.
+        self._runs = tuple(
+            (tuple(file.largest for file in run), tuple(map(open_reader, run)))
+            for run in (*((file,) for file in version.levels[0]), *filter(None, version.levels[1:]))
+        )
+
+    def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
+        """The view after an edit; ``flushed`` is the memtable whose table the edit added."""
+        immutables = tuple(immutable for immutable in self.immutables if immutable is not flushed)
+        return ReadView(self.memtable, immutables, version, self._open_reader)
+
+    def with_rotated(self, memtable: Memtable, immutable: ImmutableMemtable) -> ReadView:
+        """The view after a rotation: ``immutable`` holds what was the memtable."""
+        return ReadView(memtable, (immutable, *self.immutables), self.version, self._open_reader)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The newest value of ``key``, or None if there is none."""
+        entry = self.entries.get(key)
+        if entry is not None:
+            return entry[1]  # type: ignore[no-any-return]
+        for entries in self.older_entries:
+            entry = entries.get(key)
+            if entry is not None:
+                return entry[1]  # type: ignore[no-any-return]
+        return self.get_from_tables(key)
+
+    def get_from_tables(self, key: bytes) -> bytes | None:
+        """As get, for a key that no memtable holds."""
+        key_hash = _hash_of(key)
+        for largest_keys, readers in self._runs:
+            index = bisect_left(largest_keys, key)
+            if index < len(readers):
+                value = readers[index].get(key, key_hash)
+                if value is not MISSING:
+                    return value  # type: ignore[return-value]
+        return None
+
+    def get_at(self, key: bytes, sequence: int) -> bytes | None:
+        """The value of ``key`` as a reader at ``sequence`` sees it. REQUIRES: the view was taken at it."""
+        for entries in (self.entries, *self.older_entries):
+            entry = entries.get(key)
+            if entry is not None and (seen := entry_at(entry, sequence)) is not None:
+                return seen[1]  # type: ignore[no-any-return]
+        return self.get_from_tables(key)
+
+    def lookup(self, key: bytes, sequence: int = NEWEST) -> Entry | None:
+        """The record of ``key`` with where it was found; None if there is none or it is deleted."""
+        for depth, entries in enumerate((self.entries, *self.older_entries)):
+            entry = entries.get(key)
+            if entry is not None and (seen := entry_at(entry, sequence)) is not None:
+                source = "immutable memtable" if depth else "memtable"
+                return None if seen[1] is None else Entry(seen[1], seen[0], source, None, None, 0)
+        key_hash = _hash_of(key)
+        probes = 0
+        for largest_keys, readers in self._runs:
+            index = bisect_left(largest_keys, key)
+            if index == len(readers):
+                continue
+            probes += 1
+            found = readers[index].lookup(key, key_hash)
+            if not isinstance(found, Missing):
+                if found[1] is None:
+                    return None
+                number = readers[index].metadata.number
+                return Entry(found[1], found[0], "table", self._level_of(number), number, probes)
+        return None
+
+    def windows(
+        self, start: bytes | None, stop: bytes | None, sequence: int, *, reverse: bool, fill_cache: bool = True
+    ) -> Iterator[Columns]:
+        """Merged windows of [start, stop) as a reader at ``sequence`` sees them, tombstones (None) included."""
+        sources: list[Iterator[Columns]] = [
+            memtable_windows(memtable, start, stop, sequence, reverse)
+            for memtable in (self.memtable, *(immutable.memtable for immutable in self.immutables))
+            if memtable.entries
+        ]
+        sources += [
+            table_windows(self._open_reader(file), start, stop, reverse, fill_cache=fill_cache)
+            for file in self.version.levels[0]
+            if (start is None or file.largest >= start) and (stop is None or file.smallest < stop)
+        ]
+        sources += [
+            level_windows(level, self._open_reader, start, stop, reverse, fill_cache=fill_cache)
+            for level in self.version.levels[1:]
+            if level
+        ]
+        return merge_windows_reverse(sources) if reverse else merge_windows(sources)  # type: ignore[return-value,arg-type]
+
+    def _level_of(self, number: int) -> int:
+        return next(level for level, file in self.version.files() if file.number == number)
+
+
+class ClosedView:
+    """Stands in place of the view of a store that is closed: whatever is asked of it raises the given error."""
+
+    __slots__ = ("_make_error",)
+
+    immutables: tuple[ImmutableMemtable, ...] = ()
+
+    def __init__(self, make_error: Callable[[], Exception]) -> None:
+        """Raise ``make_error()`` at each use."""
+        self._make_error = make_error
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """There is nothing to read any more."""
+        raise self._make_error()

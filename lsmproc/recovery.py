@@ -1,0 +1,191 @@
+"""Opening a store's directory: from whatever a crash left to a state that can be served and written.
+
+In order, and so that a crash at any step leaves a directory which the same steps open:
+
+1. the lock is taken;
+2. the manifest that CURRENT names is read, and every table it lists must be there in its size;
+3. the live log segments are replayed, see ``storage/wal_recovery.py``;
+4. segments behind a hole are removed, and the directory synced, so that they can never follow a new segment;
+5. the file of the next segment is made, still blank;
+6. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
+7. whatever the manifest does not name is removed: unfinished outputs, obsolete files, older manifests.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lsmproc.errors import CorruptionError, NotAStoreError, StorageError
+from lsmproc.formats.file_names import (
+    CURRENT,
+    EVENT_LOG,
+    LOCK,
+    STATUS,
+    TMP_DIRECTORY,
+    FileKind,
+    manifest_name,
+    parse_file_name,
+    table_name,
+    wal_name,
+)
+from lsmproc.formats.version_edit import VersionEdit
+from lsmproc.storage.directory_lock import DirectoryLock
+from lsmproc.storage.file_system import READ, FileSystem, make_store_directory
+from lsmproc.storage.manifest import LogManifest, RecoveredManifest, SnapshotManifest, read_manifest
+from lsmproc.storage.version import Version
+from lsmproc.storage.version_set import FileNumbers, VersionSet
+from lsmproc.storage.wal_reader import is_blank
+from lsmproc.storage.wal_recovery import ReplayedLog, replay_log
+
+if TYPE_CHECKING:
+    from lsmproc.config import LSMConfig
+    from lsmproc.protocols import Manifest, Wal
+
+_OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
+
+NewWal = Callable[[FileSystem, int, int], "Wal"]
+
+
+@dataclass(slots=True)
+class OpenedDirectory:
+    """A store's directory after recovery."""
+
+    fs: FileSystem
+    lock: DirectoryLock
+    store_uuid: bytes
+    version_set: VersionSet
+    replayed: ReplayedLog
+    wal: Wal | None  # the next segment, without a header yet; None when read-only
+    last_sequence: int
+
+
+def open_directory(
+    config: LSMConfig, open_file_system: Callable[[str], FileSystem], new_wal: NewWal, lock_wait_seconds: float
+) -> OpenedDirectory:
+    """Lock, recover and clean a store's directory, or make a new one.
+
+    Raises NotAStoreError, LockedError, CorruptionError, StorageError; the directory is then as it was, or as
+    another crash at that point would have left it.
+    """
+    path = os.path.abspath(config.data_dir)
+    _check_path(path, may_create=config.create_if_missing and not config.read_only)
+    make_store_directory(path)
+    fs = open_file_system(path)
+    try:
+        names = fs.list_directory()
+        _check_content(fs, names, config)
+        lock = DirectoryLock(fs, lock_wait_seconds)
+        try:
+            return _recover(fs, lock, config, new_wal)
+        except BaseException:
+            lock.close()
+            raise
+    except BaseException:
+        fs.shut()
+        raise
+
+
+def _check_path(path: str, *, may_create: bool) -> None:
+    if not os.path.lexists(path):
+        if not may_create:
+            raise NotAStoreError(f"there is no store at {path}; check the path, or open it with create_if_missing=True")
+    elif not os.path.isdir(path):
+        raise NotAStoreError(f"{path} is not a directory; a store is a directory of its own")
+
+
+def _check_content(fs: FileSystem, names: list[str], config: LSMConfig) -> None:
+    if CURRENT in names:
+        if config.error_if_exists:
+            raise NotAStoreError(f"there is a store at {fs.path} already, and error_if_exists is set")
+        return
+    foreign = [name for name in names if name not in _OWN_NAMES and parse_file_name(name) is None]
+    if foreign:
+        raise NotAStoreError(
+            f"{fs.path} is not a store: it holds {foreign[0]!r} and no file CURRENT; give the store an empty directory"
+        )
+    if not config.create_if_missing or config.read_only:
+        raise NotAStoreError(f"there is no store at {fs.path}; check the path, or open it with create_if_missing=True")
+    for name in names:
+        # A crash while a store is being made leaves a manifest and a blank segment at most.
+        parsed = parse_file_name(name)
+        if parsed and (parsed[0] is FileKind.TABLE or (parsed[0] is FileKind.WAL and not is_blank(fs, name))):
+            raise CorruptionError(f"CURRENT is missing beside {name}; restore it from a backup", file=CURRENT)
+
+
+def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: NewWal) -> OpenedDirectory:
+    fs.make_directory(TMP_DIRECTORY)
+    names = fs.list_directory()
+    recovered = read_manifest(fs) if CURRENT in names else RecoveredManifest(0, uuid.uuid4().bytes, Version())
+    version = recovered.version
+    _check_tables(fs, version)
+    numbered = [parsed for name in names if (parsed := parse_file_name(name))]
+    segments = [number for kind, number in numbered if kind is FileKind.WAL]
+    replayed = replay_log(fs, segments, version.log_number, recovered.store_uuid)
+    last_sequence = max(version.last_sequence, replayed.last_sequence)
+    numbers = FileNumbers(max([version.next_file_number, *(number + 1 for _, number in numbered)]))
+    if config.read_only:
+        version_set = VersionSet(_NoManifest(), version, numbers)
+        return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, None, last_sequence)
+    if replayed.unusable:
+        for name in replayed.unusable:
+            fs.unlink(name)
+        fs.sync_directory()
+    wal = new_wal(fs, numbers.take(), config.memtable_max_bytes)
+    try:
+        log_number = replayed.segments[0].number if replayed.segments else wal.number
+        version = version.apply(
+            VersionEdit(epoch=version.epoch + 1, log_number=log_number, next_file_number=numbers.next)
+        )
+        make_manifest = LogManifest if config.manifest == "log" else SnapshotManifest
+        manifest: Manifest = make_manifest(fs, recovered.store_uuid, version, numbers.take)
+        live_segments = {wal.number, *(segment.number for segment in replayed.segments)}
+        _remove_orphans(fs, version, manifest.number, live_segments)
+    except BaseException:
+        wal.close()
+        raise
+    version_set = VersionSet(manifest, version, numbers)
+    return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, wal, last_sequence)
+
+
+def _check_tables(fs: FileSystem, version: Version) -> None:
+    """Every table that the manifest lists must be there, in the size it had."""
+    for _, file in version.files():
+        name = table_name(file.number)
+        try:
+            fd = fs.open(name, READ)
+        except FileNotFoundError:
+            raise CorruptionError("the table is missing; restore it from a backup", file=name) from None
+        try:
+            size = fs.size(fd)
+        finally:
+            fs.close(fd)
+        if size != file.size:
+            raise CorruptionError(f"the table has {size} bytes, and {file.size} in the manifest", file=name)
+
+
+def _remove_orphans(fs: FileSystem, version: Version, manifest_number: int, live_segments: set[int]) -> None:
+    live = {table_name(file.number) for _, file in version.files()}
+    live |= {manifest_name(manifest_number), *map(wal_name, live_segments)}
+    orphans = [name for name in fs.list_directory() if parse_file_name(name) is not None and name not in live]
+    orphans += [f"{TMP_DIRECTORY}/{name}" for name in fs.list_directory(TMP_DIRECTORY)]
+    for name in orphans:
+        with suppress(StorageError, FileNotFoundError):  # It stays an orphan until the next open.
+            fs.unlink(name)
+
+
+class _NoManifest:
+    """The manifest of a store that is opened read-only: nothing can be recorded."""
+
+    number = 0
+
+    def append(self, edit: VersionEdit, after: Version) -> None:
+        """Never called: there is no background work."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,218 @@
+"""A state of the store that stays as it is, and the ways to read one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from lsmproc.errors import ClosedError
+from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
+from lsmproc.record_limits import checked_bound, checked_key
+
+from lsmproc.read_view import ClosedView
+
+if TYPE_CHECKING:
+    from lsmproc.protocols import Columns
+    from lsmproc.read_view import Entry, ReadView
+    from lsmproc.write_path import WritePath
+
+Default = TypeVar("Default")
+
+
+class Pin:
+    """Keeps what one view shows at one sequence number until it is closed or dropped."""
+
+    __slots__ = ("__weakref__", "_release", "_token", "sequence", "view")
+
+    def __init__(self, write_path: WritePath) -> None:
+        """Pin the present state of the store."""
+        self._token = 0
+        self.view: ReadView
+        self.view, self.sequence, self._token = write_path.take_snapshot()
+        self._release = write_path.release_snapshot
+
+    def windows(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Iterator[Columns]:
+        """Merged windows of [start, stop). The generator holds the pin until it ends or is dropped."""
+        yield from self.view.windows(start, stop, self.sequence, reverse=reverse, fill_cache=fill_cache)
+
+    def close(self) -> None:
+        """Let go of the state; reading raises from now on. Idempotent.
+
+        Takes no lock: the garbage collector calls it wherever it likes.
+        """
+        token, self._token = self._token, 0
+        if token:
+            self.view = CLOSED_VIEW  # type: ignore[assignment]
+            self._release(token)
+
+    def __del__(self) -> None:
+        """Let go, if nobody did."""
+        self.close()
+
+
+CLOSED_VIEW = ClosedView(lambda: ClosedError("the snapshot or iterator is closed, or its store is"))
+
+
+def iterate(
+    pin: Pin,
+    start: object,
+    stop: object,
+    prefix: object,
+    *,
+    reverse: bool,
+    include_start: bool,
+    include_stop: bool,
+    include_key: bool,
+    include_value: bool,
+    fill_cache: bool,
+    on_close: Callable[[], None] | None = None,
+) -> DBIterator:
+    """A cursor over a range of what ``pin`` shows. Raises TypeError for bounds that are none."""
+    first, end = checked_range(start, stop, prefix)
+    return DBIterator(
+        lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache),
+        first,
+        end,
+        include_start=include_start,
+        include_stop=include_stop,
+        reverse=reverse,
+        include_key=include_key,
+        include_value=include_value,
+        on_close=on_close,
+    )
+
+
+def scan_range(
+    pin: Pin, start: object, stop: object, prefix: object, *, reverse: bool, fill_cache: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
+    first, end = checked_range(start, stop, prefix)
+    return scan(
+        lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache), first, end, reverse=reverse
+    )
+
+
+def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:
+    """The bounds of a range given by its ends or by a prefix. Raises TypeError."""
+    if prefix is None:
+        return checked_bound(start, "start"), checked_bound(stop, "stop")
+    if start is not None or stop is not None:
+        raise TypeError("a range is given by start and stop or by prefix, not by both")
+    return prefix_bounds(checked_key(prefix))
+
+
+class Snapshot:
+    """The store as it was when the snapshot was taken. Close it: it keeps replaced tables on disk.
+
+    Thread-safe. A context manager; ``close`` is idempotent, and closing the store closes it too.
+    """
+
+    def __init__(self, pin: Pin) -> None:
+        """Show what ``pin`` keeps; made by ``LSMStore.snapshot()``."""
+        self._pin: Pin | None = pin
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the last write that the snapshot shows."""
+        return self._open_pin().sequence
+
+    @overload
+    def get(self, key: bytes) -> bytes | None: ...
+    @overload
+    def get(self, key: bytes, default: Default) -> bytes | Default: ...
+    def get(self, key: bytes, default: Any = None) -> Any:
+        """The value of ``key``, or ``default``."""
+        pin = self._open_pin()
+        value = pin.view.get_at(checked_key(key), pin.sequence)
+        return default if value is None else value
+
+    def get_with_meta(self, key: bytes) -> Entry | None:
+        """The record of ``key`` with its sequence number and where it was found, or None."""
+        pin = self._open_pin()
+        return pin.view.lookup(checked_key(key), pin.sequence)
+
+    def range(
+        self,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        fill_cache: bool = True,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The records of [start, stop) in key order, lazily."""
+        return scan_range(self._open_pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
+
+    def iterator(
+        self,
+        *,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        include_start: bool = True,
+        include_stop: bool = False,
+        include_key: bool = True,
+        include_value: bool = True,
+        fill_cache: bool = True,
+    ) -> DBIterator:
+        """A cursor over a range; see DBIterator."""
+        return iterate(
+            self._open_pin(),
+            start,
+            stop,
+            prefix,
+            reverse=reverse,
+            include_start=include_start,
+            include_stop=include_stop,
+            include_key=include_key,
+            include_value=include_value,
+            fill_cache=fill_cache,
+        )
+
+    def __getitem__(self, key: bytes) -> bytes:
+        """The value of ``key``. Raises KeyError."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether the snapshot shows ``key``."""
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The keys, in order."""
+        return iter(self.iterator(include_value=False))
+
+    def share_pin(self) -> Pin:
+        """What keeps the state, for an iterator that reads it. Raises ClosedError."""
+        return self._open_pin()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the snapshot was closed."""
+        return self._pin is None
+
+    def close(self) -> None:
+        """Stop keeping the state. Idempotent; iterators taken from the snapshot end with it."""
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            pin.close()
+
+    def __enter__(self) -> Self:
+        """The snapshot itself, to be closed at the end of the block."""
+        self._open_pin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _open_pin(self) -> Pin:
+        if self._pin is None:
+            raise ClosedError("this snapshot is closed; take a new one with snapshot()")
+        return self._pin

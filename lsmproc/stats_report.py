@@ -1,0 +1,96 @@
+"""Gathers the figures of an open store's parts into one Stats tree."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lsmproc.statistics import (
+    CacheStats,
+    LimiterStats,
+    MemtableStats,
+    SnapshotStats,
+    StallStats,
+    Stats,
+    WalStats,
+    WorkerStats,
+)
+
+if TYPE_CHECKING:
+    from lsmproc.store_parts import StoreParts
+
+
+def collect_stats(parts: StoreParts) -> Stats:
+    """The figures at this moment; parts are read one after the other, so sums may differ by what happens meanwhile."""
+    write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
+    view = write_path.view
+    error = parts.maintenance.error
+    return Stats(
+        path=parts.fs.path,
+        uptime_seconds=parts.statistics.uptime_seconds,
+        sequence=write_path.last_sequence,
+        memtable=MemtableStats(1, len(view.entries), write_path.log_bytes),
+        immutable_memtables=MemtableStats(
+            len(view.immutables),
+            sum(len(each.memtable.entries) for each in view.immutables),
+            sum(segment.end for each in view.immutables for segment in each.segments),
+        ),
+        wal=WalStats(
+            1 + sum(len(each.segments) for each in view.immutables),
+            write_path.log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
+            write_path.syncs,
+        ),
+        levels=parts.statistics.levels(
+            [len(level) for level in version.levels],
+            [version.level_bytes(level) for level in range(len(version.levels))],
+            parts.picker.scores(version),
+        ),
+        compaction_debt_bytes=parts.tree.debt_bytes,
+        running_jobs=parts.maintenance.running,
+        failed_jobs=parts.statistics.failed_jobs,
+        reads=parts.statistics.reads,
+        block_cache=CacheStats(cache.hits, cache.misses, cache.used_bytes, cache.capacity_bytes),
+        stall=_stall(parts),
+        limiter=_limiter(parts),
+        workers=tuple(
+            WorkerStats(
+                report.name, report.kind, report.pid, report.state.value, report.job, report.restarts, report.jobs_done
+            )
+            for report in parts.env.background.worker_reports()
+        ),
+        snapshots=_snapshots(parts),
+        background_error=None if error is None else str(error),
+    )
+
+
+def _stall(parts: StoreParts) -> StallStats:
+    report = parts.controller.report()
+    return StallStats(
+        report.stall.state.value,
+        report.stall.reason.value,
+        report.seconds_in_state,
+        {reason.value: count for reason, count in report.stalls.items()},
+        {reason.value: seconds for reason, seconds in report.seconds.items()},
+        report.waits,
+        report.waited_seconds,
+        report.timeouts,
+    )
+
+
+def _limiter(parts: StoreParts) -> LimiterStats:
+    limiter = parts.env.rate_limiter
+    reports = limiter.report().values()
+    return LimiterStats(
+        limiter.bytes_per_second,
+        sum(report.granted_bytes for report in reports),
+        sum(report.waited_seconds for report in reports),
+    )
+
+
+def _snapshots(parts: StoreParts) -> SnapshotStats:
+    sequences = parts.write_path.snapshots
+    pinned = parts.tree.pinned_bytes
+    if not sequences:
+        return SnapshotStats(pinned_bytes=pinned)
+    age = max(0.0, (time.time_ns() - sequences[0]) / 1e9) if sequences[0] else 0.0
+    return SnapshotStats(len(sequences), sequences[0] or None, age, pinned)

@@ -1,0 +1,114 @@
+"""One owner for each directory: a lock that dies with its holder.
+
+``flock`` on the file LOCK, held for the life of the store. The kernel drops it when the owner dies, however it
+dies, so a stale lock cannot exist; what the file says (pid, host, command, since) is text for the error message
+only. Two opens in one process are found out through a registry, whatever path leads to the directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+from lsmproc.errors import LockedError
+from lsmproc.formats.file_names import LOCK
+from lsmproc.storage.file_system import CREATE_NEW, READ_WRITE, FileSystem
+
+_TEXT_BYTES = 4096
+
+_open_here: set[tuple[int, int]] = set()
+_open_here_lock = threading.Lock()
+
+
+class DirectoryLock:
+    """Holds the lock of one store's directory until closed."""
+
+    def __init__(self, fs: FileSystem, wait_seconds: float = 0.0) -> None:
+        """Take the lock, waiting up to ``wait_seconds`` for its holder to let go. Raises LockedError."""
+        self._fs = fs
+        self._fd = -1
+        status = os.stat(fs.path)
+        self._identity = (status.st_dev, status.st_ino)
+        deadline = time.monotonic() + wait_seconds
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise LockedError(_refusal(fs.path, owner := self._owner()), owner=owner)
+            time.sleep(0.01)  # No event tells of another process's lock.
+        self._describe()
+
+    def close(self) -> None:
+        """Let go of the lock. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with _open_here_lock:
+                _open_here.discard(self._identity)
+            self._fs.close(fd)
+
+    def forget(self) -> None:
+        """In a forked child: close the descriptor that the parent's lock would outlive it through.
+
+        Closing does not unlock: the lock belongs to the open file, which the parent still has.
+        """
+        if self._fd >= 0:
+            _open_here.discard(self._identity)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _try(self) -> bool:
+        with _open_here_lock:
+            if self._identity in _open_here:
+                return False
+            try:
+                fd = self._fs.open(LOCK, READ_WRITE)
+            except FileNotFoundError:
+                fd = self._create()
+            if not self._fs.lock(fd):
+                self._fs.close(fd)
+                return False
+            self._fd = fd
+            _open_here.add(self._identity)
+            return True
+
+    def _create(self) -> int:
+        try:
+            return self._fs.open(LOCK, CREATE_NEW)
+        except FileExistsError:
+            return self._fs.open(LOCK, READ_WRITE)
+
+    def _describe(self) -> None:
+        text = json.dumps(
+            {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "command": " ".join(sys.argv)[:200] or sys.executable,
+                "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            }
+        ).encode()
+        self._fs.truncate(self._fd, 0)
+        self._fs.write_all(self._fd, text, 0)
+
+    def _owner(self) -> str:
+        try:
+            fd = self._fs.open(LOCK, os.O_RDONLY)
+        except OSError:
+            return ""
+        try:
+            text = self._fs.pread(fd, _TEXT_BYTES, 0)
+        finally:
+            self._fs.close(fd)
+        try:
+            owner = json.loads(text)
+            return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+
+def _refusal(path: str, owner: str) -> str:
+    return (
+        f"{path} is open already, by {owner or 'another process'}: a store has one owner. "
+        "Close it there, wait with open(..., lock_wait_seconds=...), or open another directory"
+    )

@@ -1,0 +1,205 @@
+"""The manifest: version edits, made durable one after the other.
+
+A manifest is a log file (see ``formats/log_format.py``) whose frames hold version edits. It begins with a whole
+snapshot of the version, so no older manifest is ever needed, and CURRENT names the live one. The order of writes,
+here and nowhere else:
+
+1. a new manifest is written and synced under its own number;
+2. CURRENT is written anew beside the old one, synced, renamed over it, and the directory synced;
+3. only then is the old manifest removed.
+
+An edit is durable when :meth:`append` returns. A crash in the middle leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from zlib import crc32
+
+from lsmproc.errors import CorruptionError, DurabilityError, StorageError
+from lsmproc.formats.file_names import CURRENT, TMP_DIRECTORY, FileKind, manifest_name, parse_file_name
+from lsmproc.formats.log_format import (
+    HEADER_SIZE,
+    KIND_MANIFEST,
+    DecodedFrames,
+    LogHeader,
+    chain_seed,
+    encode_header,
+    frame,
+    promise_body,
+    put_body,
+)
+from lsmproc.formats.version_edit import VersionEdit, decode_version_edit, encode_version_edit
+from lsmproc.storage.file_system import CREATE_NEW, READ, FileSystem
+from lsmproc.storage.version import Version
+from lsmproc.storage.wal_reader import read_log
+
+_EDIT_KEY = b"version_edit"
+_ROLL_MINIMUM_BYTES = 1 << 20
+_ROLL_FACTOR = 4  # A manifest is rolled when it is this many times its opening snapshot.
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredManifest:
+    """What the live manifest of a store says."""
+
+    number: int
+    store_uuid: bytes
+    version: Version
+
+
+def read_manifest(fs: FileSystem) -> RecoveredManifest:
+    """Read the manifest that CURRENT names. Raises CorruptionError naming the file and what does not fit."""
+    name = _read_current(fs)
+    edits: list[VersionEdit] = []
+
+    def consume(frames: DecodedFrames) -> None:
+        for key, value in zip(frames.keys, frames.values, strict=True):
+            if key == _EDIT_KEY and isinstance(value, bytes):
+                edits.append(decode_version_edit(value))
+            elif key is not None:
+                raise CorruptionError("a frame of the manifest holds no version edit", file=name)
+
+    log = read_log(fs, name, KIND_MANIFEST, None, consume)
+    version = Version()
+    for edit in edits:
+        version = version.apply(edit)
+    if not edits:
+        raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
+    parsed = parse_file_name(name)
+    if parsed is None or parsed[1] != log.header.number:
+        raise CorruptionError(f"the manifest says it is number {log.header.number}", file=name)
+    return RecoveredManifest(log.header.number, log.header.store_uuid, version)
+
+
+class LogManifest:
+    """Appends edits to one file, and rolls to a new one when it has grown."""
+
+    def __init__(self, fs: FileSystem, store_uuid: bytes, version: Version, new_number: Callable[[], int]) -> None:
+        """Start a new manifest at ``version``, make it the live one, and remove the one it replaces."""
+        self._fs = fs
+        self._store_uuid = store_uuid
+        self._new_number = new_number
+        self._fd = -1
+        self.number = 0
+        self._roll(version)
+
+    def append(self, edit: VersionEdit, after: Version) -> None:
+        """Make ``edit`` durable. Raises StorageError, and then the edit is not part of the live manifest."""
+        if self._whole and self._end <= max(_ROLL_MINIMUM_BYTES, _ROLL_FACTOR * self._opening_bytes):
+            try:
+                self._append(encode_version_edit(edit))
+            except DurabilityError:
+                raise
+            except StorageError:
+                # The file may end in half a frame: a fresh manifest is the only state that is known to be good.
+                self._whole = False
+            else:
+                return
+        self._roll(after)
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._fs.close(fd)
+
+    def _append(self, encoded: bytes) -> None:
+        self._count += 1
+        body = put_body(self._count, _EDIT_KEY, encoded)
+        self._write(body)
+        try:
+            self._fs.fdatasync(self._fd)
+        except StorageError as error:
+            raise DurabilityError(error.errno, "the manifest could not be synced", manifest_name(self.number)) from error
+        self._write(promise_body(self._count, self._seed, self._end))
+
+    def _write(self, body: bytes) -> None:
+        checksum = crc32(body, self._checksum)
+        whole = frame(checksum, body)
+        self._fs.write_all(self._fd, whole, self._end)
+        self._checksum = checksum
+        self._end += len(whole)
+
+    def _roll(self, version: Version) -> None:
+        number = self._new_number()
+        # The number of the manifest itself must never be given out again.
+        version = version.apply(VersionEdit(next_file_number=max(version.next_file_number, number + 1)))
+        replaced = self.number
+        self.close()
+        self._whole = False  # Until CURRENT names the new file, whatever happens on the way.
+        name = manifest_name(number)
+        header = encode_header(LogHeader(KIND_MANIFEST, self._store_uuid, number, secrets.randbits(32)))
+        self._fd = self._fs.open(name, CREATE_NEW)
+        self.number = number
+        self._seed = self._checksum = chain_seed(header)
+        self._end = HEADER_SIZE
+        self._count = 0
+        self._fs.write_all(self._fd, header, 0)
+        self._append(encode_version_edit(version.snapshot_edit()))
+        self._opening_bytes = self._end
+        publish_current(self._fs, number)
+        self._whole = True
+        if replaced:
+            with contextlib.suppress(FileNotFoundError, StorageError):
+                self._fs.unlink(manifest_name(replaced))  # Harmless if it stays: the next open removes it.
+
+
+class SnapshotManifest:
+    """Writes a whole new manifest for each edit: slower, and never more than one state in a file."""
+
+    def __init__(self, fs: FileSystem, store_uuid: bytes, version: Version, new_number: Callable[[], int]) -> None:
+        """Start a new manifest at ``version`` and make it the live one."""
+        self._make: Callable[[Version], LogManifest] = lambda at: LogManifest(fs, store_uuid, at, new_number)
+        self._fs = fs
+        self._live = self._make(version)
+
+    @property
+    def number(self) -> int:
+        """File number of the manifest in use."""
+        return self._live.number
+
+    def append(self, edit: VersionEdit, after: Version) -> None:  # noqa: ARG002 - the protocol's signature
+        """Make the edit durable by writing the version it leads to."""
+        replaced = self._live
+        self._live = self._make(after)
+        replaced.close()
+        with contextlib.suppress(StorageError):
+            self._fs.unlink(manifest_name(replaced.number))  # Harmless if it stays: the next open removes it.
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+        self._live.close()
+
+
+def publish_current(fs: FileSystem, number: int) -> None:
+    """Make manifest ``number`` the live one: write, sync, rename, sync the directory.
+
+    REQUIRES: the manifest is synced.
+    """
+    name = manifest_name(number)
+    temporary = f"{TMP_DIRECTORY}/{CURRENT}-{number}"
+    fd = fs.open(temporary, CREATE_NEW)
+    try:
+        fs.write_all(fd, f"{name} {crc32(name.encode()):08x}\n".encode(), 0)
+        fs.fdatasync(fd)
+    finally:
+        fs.close(fd)
+    fs.rename(temporary, CURRENT)
+    fs.sync_directory()
+
+
+def _read_current(fs: FileSystem) -> str:
+    fd = fs.open(CURRENT, READ)
+    try:
+        text = fs.pread(fd, 100, 0).decode("ascii", errors="replace")
+    finally:
+        fs.close(fd)
+    name, _, check = text.removesuffix("\n").partition(" ")
+    parsed = parse_file_name(name)
+    if parsed is None or parsed[0] is not FileKind.MANIFEST or check != f"{crc32(name.encode()):08x}":
+        raise CorruptionError("CURRENT does not name a manifest; restore it from a backup", file=CURRENT, offset=0)
+    return name

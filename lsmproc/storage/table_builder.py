@@ -1,0 +1,162 @@
+"""Writes a table in the block format (see formats/table_format.py).
+
+Records are collected until whole blocks can be cut; cutting decides once per block, from running sums of the
+records' sizes. Finished parts go to the file in pieces of about a mebibyte, and each piece asks for its grant
+first, so a rate limiter or a stop is felt between pieces. A finished table is read back before it is reported.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from itertools import accumulate
+from operator import add
+
+import xxhash
+
+from lsmproc.errors import CorruptionError
+from lsmproc.formats.block import BlockEncoder, seal_block
+from lsmproc.formats.bloom_filter import build_bloom_filter
+from lsmproc.formats.compression import codec_named
+from lsmproc.formats.messages import TableOptions
+from lsmproc.formats.table_format import (
+    BLOCK_TABLE_MAGIC,
+    PARTITION_BLOCKS,
+    BlockHandle,
+    Footer,
+    Properties,
+    TopIndex,
+    encode_footer,
+    encode_partition,
+    encode_properties,
+    encode_top_index,
+)
+from lsmproc.formats.version_edit import FileMetadata
+from lsmproc.storage.file_system import FileSystem
+from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.table_output import TableOutput, TableTotals
+from lsmproc.storage.table_reader import BlockTableReader
+
+
+class BlockTableBuilder:
+    """See TableBuilder. One thread only."""
+
+    def __init__(
+        self, fs: FileSystem, name: str, options: TableOptions, *, unique_id: int, grant: Callable[[int], None]
+    ) -> None:
+        """Create the file ``name``, which must not exist; ``grant(bytes)`` is called before each write."""
+        self._codec = codec_named(options.compression)
+        self._block_bytes = options.block_bytes
+        self._filter_bits = options.filter_bits_per_key if options.filter_kind == "bloom" else 0
+        self._fs = fs
+        self._name = name
+        self._unique_id = unique_id
+        self._encoder = BlockEncoder()
+        self._totals = TableTotals()
+        self._hashes = array("Q")  # of all keys, for the filter
+        self._last_keys: list[bytes] = []
+        self._block_sizes: list[int] = []
+        self._keys: list[bytes] = []  # not in a block yet
+        self._values: list[bytes | None] = []
+        self._sequences: list[int] = []
+        self._output = TableOutput(fs, name, grant)
+
+    @property
+    def size(self) -> int:
+        """See TableBuilder.size."""
+        return self._output.size
+
+    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
+        """See TableBuilder.add."""
+        self._totals.add(keys, values, sequences)
+        if self._filter_bits:
+            self._hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
+        if self._keys:
+            keys = self._keys + keys
+            values = self._values + values
+            sequences = self._sequences + sequences
+        taken = self._cut_blocks(keys, values, sequences)
+        self._keys = keys[taken:]
+        self._values = values[taken:]
+        self._sequences = sequences[taken:]
+
+    def finish(self) -> FileMetadata:
+        """See TableBuilder.finish."""
+        if self._keys:
+            self._write_block(self._keys, self._values, self._sequences)
+        totals = self._totals
+        top = self._write_partitions()
+        filter_handle = BlockHandle(self._output.size, 0)
+        if self._filter_bits:
+            filter_handle = self._write_section(build_bloom_filter(self._hashes, len(self._hashes), self._filter_bits), compressed=False)
+        index_handle = self._write_section(encode_top_index(top))
+        properties = Properties(
+            *totals.fields(), self._unique_id, len(self._block_sizes), self._codec.value, self._filter_bits
+        )
+        properties_handle = self._write_section(encode_properties(properties))
+        footer = Footer(BLOCK_TABLE_MAGIC, self._unique_id, filter_handle, index_handle, properties_handle)
+        self._output.finish(lambda size: encode_footer(footer, size))
+        metadata = totals.metadata(self._output, self._unique_id)
+        self._read_back(metadata)
+        return metadata
+
+    def abandon(self) -> None:
+        """See TableBuilder.abandon."""
+        self._output.abandon()
+
+    def _cut_blocks(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> int:
+        """Write all full blocks; returns how many records they took."""
+        ends = list(accumulate(map(add, map(len, keys), _lengths(values))))
+        start = 0
+        before = 0
+        while (last := bisect_left(ends, before + self._block_bytes, start)) < len(ends):
+            stop = last + 1
+            self._write_block(keys[start:stop], values[start:stop], sequences[start:stop])
+            start = stop
+            before = ends[last]
+        return start
+
+    def _write_block(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
+        raw = self._encoder.encode(keys, values, sequences)
+        stored = seal_block(raw, self._codec, self._unique_id ^ self._output.size)
+        self._last_keys.append(keys[-1])
+        self._block_sizes.append(len(stored))
+        self._output.append(stored)
+
+    def _write_partitions(self) -> TopIndex:
+        """Write the lower level of the index; returns the upper one."""
+        top = TopIndex([], [], [], [])
+        for first in range(0, len(self._block_sizes), PARTITION_BLOCKS):
+            last_keys = self._last_keys[first : first + PARTITION_BLOCKS]
+            sizes = self._block_sizes[first : first + PARTITION_BLOCKS]
+            handle = self._write_section(encode_partition(last_keys, sizes))
+            top.last_keys.append(last_keys[-1])
+            top.partition_bytes.append(handle.size)
+            top.block_counts.append(len(sizes))
+            top.data_bytes.append(sum(sizes))
+        return top
+
+    def _write_section(self, raw: bytes, *, compressed: bool = True) -> BlockHandle:
+        codec = self._codec if compressed else codec_named("none")
+        stored = seal_block(raw, codec, self._unique_id ^ self._output.size)
+        handle = BlockHandle(self._output.size, len(stored))
+        self._output.append(stored)
+        return handle
+
+    def _read_back(self, metadata: FileMetadata) -> None:
+        """Open the finished table as a reader would, which checks footer, properties, index and filter."""
+        reader = BlockTableReader(self._fs, metadata, self._name, cache=None, open_files=OpenFiles(1))
+        try:
+            if reader.block_count != len(self._block_sizes):
+                raise CorruptionError("a new table does not read back as written", file=self._name)
+        finally:
+            reader.close()
+
+
+def _lengths(values: list[bytes | None]) -> list[int]:
+    """The values' lengths, 0 for a tombstone."""
+    try:
+        return list(map(len, values))  # type: ignore[arg-type]
+    except TypeError:  # a tombstone has no length
+        return list(map(len, map({None: b""}.get, values, values)))  # type: ignore[arg-type]

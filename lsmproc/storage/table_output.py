@@ -1,0 +1,132 @@
+"""What both kinds of table builder share: the growing file, and the totals of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import xxhash
+
+from lsmproc.errors import StorageError
+from lsmproc.formats.version_edit import FileMetadata
+from lsmproc.storage.file_system import CREATE_NEW, FileSystem
+
+# A grant is asked for, and a stop felt, at least once per this many bytes.
+_WRITE_BYTES = 1 << 20
+
+
+class TableOutput:
+    """A new file, written from start to end in large pieces, with the checksum of all its bytes."""
+
+    def __init__(self, fs: FileSystem, name: str, grant: Callable[[int], None]) -> None:
+        """Create ``name``, which must not exist."""
+        self._fs = fs
+        self._name = name
+        self._grant = grant
+        self._parts: list[bytes] = []
+        self._waiting = 0  # bytes in parts
+        self._written = 0
+        self._hash = xxhash.xxh3_64()
+        self._finished = False
+        self._fd = fs.open(name, CREATE_NEW)
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        return self._written + self._waiting
+
+    @property
+    def checksum(self) -> int:
+        """xxh3-64 of all bytes. REQUIRES: finished."""
+        return self._hash.intdigest()
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end; every mebibyte is written, with a grant."""
+        self._parts.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _WRITE_BYTES:
+            self._write_out()
+
+    def finish(self, footer: Callable[[int], bytes]) -> None:
+        """Append what ``footer`` makes of the file's final size, then write, sync and close."""
+        length = len(footer(0))
+        self.append(footer(self.size + length))
+        self._write_out()
+        self._fs.fdatasync(self._fd)
+        self._close()
+        self._finished = True
+
+    def abandon(self) -> None:
+        """Close and remove the file, unless it is finished. Idempotent."""
+        if self._fd >= 0:
+            self._close()
+        if not self._finished:
+            self._finished = True
+            with suppress(StorageError):  # nobody names the file: the next open of the store removes it
+                self._fs.unlink(self._name)
+
+    def _write_out(self) -> None:
+        data = memoryview(b"".join(self._parts))
+        self._parts.clear()
+        self._waiting = 0
+        for start in range(0, len(data), _WRITE_BYTES):
+            piece = data[start : start + _WRITE_BYTES]
+            self._grant(len(piece))
+            self._fs.write_all(self._fd, piece, self._written)
+            self._hash.update(piece)
+            self._written += len(piece)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        self._fs.close(fd)
+
+
+class TableTotals:
+    """Counts and bounds of the records added to a builder."""
+
+    def __init__(self) -> None:
+        self._smallest = b""
+        self._largest = b""
+        self._entries = 0
+        self._tombstones = 0
+        self._smallest_sequence = (1 << 64) - 1
+        self._largest_sequence = 0
+        self.raw_bytes = 0
+
+    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
+        """Count records. Raises ValueError unless they follow those before."""
+        if not keys or not len(keys) == len(values) == len(sequences):
+            raise ValueError("a table takes equally long columns that are not empty")
+        if self._entries == 0:
+            self._smallest = keys[0]
+        elif keys[0] <= self._largest:
+            raise ValueError(f"the key {keys[0]!r:.60} does not follow {self._largest!r:.60}")
+        self._largest = keys[-1]
+        self._entries += len(keys)
+        tombstones = values.count(None)
+        self._tombstones += tombstones
+        self.raw_bytes += len(b"".join(keys))
+        if tombstones:
+            self.raw_bytes += len(b"".join(filter(None, values)))
+        else:
+            self.raw_bytes += len(b"".join(values))  # type: ignore[arg-type]
+        self._smallest_sequence = min(self._smallest_sequence, min(sequences))
+        self._largest_sequence = max(self._largest_sequence, max(sequences))
+
+    def fields(self) -> tuple[bytes, bytes, int, int, int, int, int]:
+        """The totals in the order of Properties and FileMetadata. Raises ValueError if nothing was added."""
+        if self._entries == 0:
+            raise ValueError("a table needs at least one record")
+        return (
+            self._smallest,
+            self._largest,
+            self._entries,
+            self._tombstones,
+            self._smallest_sequence,
+            self._largest_sequence,
+            self.raw_bytes,
+        )
+
+    def metadata(self, file: TableOutput, unique_id: int) -> FileMetadata:
+        """The description of the finished file; its number is 0."""
+        return FileMetadata(0, file.size, file.checksum, unique_id, *self.fields())

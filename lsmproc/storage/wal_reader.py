@@ -1,0 +1,165 @@
+"""Reading log segments: strictly for a flush, forgivingly for recovery.
+
+A flush knows from the owner where a sealed segment ends and what its checksum is; anything else is corruption.
+Recovery knows nothing: it takes the longest valid run of frames and asks whether a promise was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+
+from lsmproc.errors import CorruptionError
+from lsmproc.formats.file_names import wal_name
+from lsmproc.formats.log_format import (
+    HEADER_SIZE,
+    KIND_WAL,
+    DecodedFrames,
+    LogHeader,
+    chain_seed,
+    decode_frames,
+    decode_header,
+    is_seal,
+    latest_promise,
+)
+from lsmproc.formats.messages import SegmentEnd
+from lsmproc.storage.file_system import READ, FileSystem
+
+_CHUNK_BYTES = 1 << 20
+
+Records = dict[bytes, tuple[int, bytes | None]]
+
+
+@dataclass(slots=True)
+class RecoveredLog:
+    """What recovery found in one log file."""
+
+    header: LogHeader
+    end: int  # bytes up to the end of the last valid frame
+    checksum: int  # of the last valid frame
+    last_sequence: int
+    sealed: bool
+    promised_end: int  # no byte below it may be missing
+    size: int  # bytes of the file
+    dirty_tail: bool  # something other than zeros follows the last valid frame
+
+
+def read_segment(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Records:
+    """The newest record of each key of a finished segment: key to (sequence, value), None for a tombstone.
+
+    Raises CorruptionError unless the segment is exactly what ``segment`` says.
+    """
+    name = wal_name(segment.number)
+    records: Records = {}
+    log = read_log(fs, name, KIND_WAL, store_uuid, lambda frames: apply_frames(records, frames), stop_at=segment.end)
+    if (log.end, log.checksum) != (segment.end, segment.checksum):
+        raise CorruptionError(
+            f"the log segment should hold valid frames up to byte {segment.end}",
+            file=name,
+            offset=log.end,
+        )
+    return records
+
+
+def apply_frames(records: Records, frames: DecodedFrames) -> None:
+    """Enter decoded frames into ``records``, in their order."""
+    sequences, keys, values = frames.sequences, frames.keys, frames.values
+    if tuple not in set(map(type, keys)):
+        records.update(zip(keys, zip(sequences, values)))  # type: ignore[arg-type]  # noqa: B905
+    else:
+        # Batches hold columns of their own: enter the single records between them in one call each.
+        start = 0
+        for i in (i for i, key in enumerate(keys) if type(key) is tuple):
+            records.update(zip(keys[start:i], zip(sequences[start:i], values[start:i])))  # type: ignore[arg-type]  # noqa: B905
+            records.update(zip(keys[i], zip(repeat(sequences[i]), values[i])))  # type: ignore[arg-type]  # noqa: B905
+            start = i + 1
+        records.update(zip(keys[start:], zip(sequences[start:], values[start:])))  # type: ignore[arg-type]  # noqa: B905
+    # Promises and the seal have no key.
+    records.pop(None, None)  # type: ignore[call-overload]
+
+
+def read_log(
+    fs: FileSystem,
+    name: str,
+    kind: int,
+    store_uuid: bytes | None,
+    consume: Callable[[DecodedFrames], None],
+    *,
+    stop_at: int | None = None,
+) -> RecoveredLog:
+    """Read a log file up to its last valid frame (or ``stop_at``), handing over the frames as they are decoded.
+
+    Raises CorruptionError when the header is bad, when the file belongs to another store (``store_uuid`` given) or
+    is of another kind, and when frames are missing below a promise.
+    """
+    fd = fs.open(name, READ)
+    try:
+        size = fs.size(fd)
+        encoded = fs.pread(fd, HEADER_SIZE, 0)
+        header = decode_header(encoded, name)
+        if header.kind != kind:
+            raise CorruptionError(f"a log file of kind {header.kind} stands where kind {kind} belongs", file=name, offset=8)
+        if store_uuid is not None and header.store_uuid != store_uuid:
+            raise CorruptionError("the file belongs to another store", file=name, offset=16)
+        seed = chain_seed(encoded)
+        log = RecoveredLog(header, HEADER_SIZE, seed, 0, sealed=False, promised_end=0, size=size, dirty_tail=False)
+        limit = size if stop_at is None else min(stop_at, size)
+        for frames in _decoded_chunks(fs, fd, limit, seed):
+            consume(frames)
+            log.end += frames.size
+            log.checksum = frames.checksum
+            log.last_sequence = frames.sequences[-1]
+            log.sealed = is_seal(frames.keys[-1], frames.values[-1])
+        if stop_at is None:
+            _judge_tail(fs, fd, name, seed, log)
+        return log
+    finally:
+        fs.close(fd)
+
+
+def is_blank(fs: FileSystem, name: str) -> bool:
+    """True if the file has no header yet: a segment allocated ahead of its use."""
+    fd = fs.open(name, READ)
+    try:
+        return not fs.pread(fd, HEADER_SIZE, 0).strip(b"\0")
+    finally:
+        fs.close(fd)
+
+
+def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int) -> Iterator[DecodedFrames]:
+    """Decode a file chunk by chunk, up to ``limit`` or the first byte that is no valid frame."""
+    position, chunk_bytes = HEADER_SIZE, _CHUNK_BYTES
+    while position < limit:
+        data = fs.pread(fd, min(chunk_bytes, limit - position), position)
+        frames = decode_frames(data, checksum)
+        if frames.size:
+            yield frames
+            position += frames.size
+            checksum = frames.checksum
+            chunk_bytes = _CHUNK_BYTES
+        elif position + len(data) < limit and data[0]:
+            chunk_bytes *= 2  # Perhaps a frame longer than the chunk.
+        else:
+            return
+
+
+def _judge_tail(fs: FileSystem, fd: int, name: str, seed: int, log: RecoveredLog) -> None:
+    """Fill in what follows the valid frames; raise if a promise covers bytes that are not valid."""
+    position = HEADER_SIZE
+    overlap = b""
+    while position < log.size:
+        data = fs.pread(fd, _CHUNK_BYTES, position)
+        if not data:
+            break
+        log.promised_end = max(log.promised_end, latest_promise(overlap + data, seed))
+        beyond = data[max(0, log.end - position) :]
+        log.dirty_tail = log.dirty_tail or bool(beyond.strip(b"\0"))
+        overlap = data[-32:]
+        position += len(data)
+    if log.promised_end > log.end:
+        raise CorruptionError(
+            f"the log was synced up to byte {log.promised_end}, but its frames are valid only up to here",
+            file=name,
+            offset=log.end,
+        )

@@ -1,0 +1,128 @@
+"""Replaying the live log segments at open, in order, up to the first hole.
+
+Each segment's header names its predecessor and where that ends, so the segments form one chain. What counts:
+
+* a segment whose predecessor does not end where the header says follows a hole: records between were lost with the
+  power before they were synced. Nothing after a hole is replayed, so what survives is always a prefix of what was
+  acknowledged, and the files after the hole are removed before a new segment is begun;
+* but a sync of a segment implies that all earlier ones are synced. A hole below any promise is therefore no crash
+  but damage, and raises CorruptionError instead of losing what was promised;
+* a segment without a header was allocated ahead and never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lsmproc.errors import CorruptionError, DurabilityError, StorageError
+from lsmproc.formats.file_names import wal_name
+from lsmproc.formats.log_format import KIND_WAL, HEADER_SIZE
+from lsmproc.formats.messages import SegmentEnd
+from lsmproc.storage.file_system import READ_WRITE, FileSystem
+from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
+
+_COPY_BYTES = 1 << 20
+
+
+class ReplayedSegment:
+    """A segment of an earlier owner whose records are in the memtable again."""
+
+    def __init__(self, fs: FileSystem, end: SegmentEnd) -> None:
+        """Describe the segment that ends at ``end``; opens nothing."""
+        self.number = end.number
+        self.end = end
+        self._fs = fs
+
+    def sync(self) -> int:
+        """Write the valid bytes again, then sync; returns the end.
+
+        After a failed sync the kernel may hold pages that it believes clean and the disk does not have. Only what
+        is written again is sure to be part of the next sync.
+        """
+        name = wal_name(self.number)
+        fd = self._fs.open(name, READ_WRITE)
+        try:
+            for offset in range(0, self.end.end, _COPY_BYTES):
+                data = self._fs.pread(fd, min(_COPY_BYTES, self.end.end - offset), offset)
+                self._fs.write_all(fd, data, offset)
+            self._fs.fdatasync(fd)
+        except StorageError as error:
+            raise DurabilityError(error.errno, "the replayed log could not be synced", name) from error
+        finally:
+            self._fs.close(fd)
+        return self.end.end
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedLog:
+    """What the live segments held."""
+
+    records: Records  # newest record of each key
+    segments: tuple[ReplayedSegment, ...]  # oldest first
+    last_sequence: int
+    unusable: tuple[str, ...]  # names of blank segments and of segments behind a hole: to be removed
+
+
+def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
+    """Replay the segments ``numbers``, of which those from ``log_number`` on are live.
+
+    Raises CorruptionError when a segment is missing, foreign, or damaged below a promise.
+    """
+    records: Records = {}
+    segments: list[ReplayedSegment] = []
+    unusable: list[str] = []
+    last_sequence = 0
+    before: RecoveredLog | None = None
+    live = sorted(number for number in numbers if number >= log_number)
+    if log_number and log_number not in live:
+        raise CorruptionError(
+            "the log segment is missing, and with it acknowledged writes; restore it from a backup",
+            file=wal_name(log_number),
+        )
+    for position, number in enumerate(live):
+        name = wal_name(number)
+        if is_blank(fs, name):
+            unusable.append(name)
+            continue
+        staged: Records = {}
+        log = read_log(fs, name, KIND_WAL, store_uuid, lambda frames, into=staged: apply_frames(into, frames))  # type: ignore[misc]
+        if log.header.number != number:
+            raise CorruptionError(f"the file says that it is segment {log.header.number}", file=name, offset=32)
+        if not _follows(log, before, log_number):
+            _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor)
+            unusable += map(wal_name, live[position:])
+            break
+        records.update(staged)
+        segments.append(ReplayedSegment(fs, SegmentEnd(number, log.end, log.checksum, log.last_sequence)))
+        last_sequence = max(last_sequence, log.last_sequence)
+        before = log
+    return ReplayedLog(records, tuple(segments), last_sequence, tuple(unusable))
+
+
+def _follows(log: RecoveredLog, before: RecoveredLog | None, log_number: int) -> bool:
+    """Whether ``log`` begins exactly where the segment before it ends."""
+    header = log.header
+    if before is None:
+        return header.predecessor < log_number  # flushed already, or there never was one
+    predecessor = (before.header.number, before.end, before.checksum)
+    return (header.predecessor, header.predecessor_end, header.predecessor_checksum) == predecessor
+
+
+def _refuse_broken_promise(fs: FileSystem, numbers: list[int], store_uuid: bytes, predecessor: int) -> None:
+    """Raise if any of the segments behind a hole was ever synced."""
+    for number in numbers:
+        name = wal_name(number)
+        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end > HEADER_SIZE:
+            raise CorruptionError(
+                f"segment {number} was synced, but records before it are missing from segment {predecessor}; "
+                "restore the file from a backup",
+                file=wal_name(predecessor),
+            )
+
+
+def _ignore(frames: object) -> None:
+    """Only the promises are of interest."""

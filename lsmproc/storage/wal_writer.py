@@ -1,0 +1,131 @@
+"""Writing one segment of the log with ``pwrite``: one system call for each commit.
+
+A commit that reached ``pwrite`` survives the death of the process; one that was synced survives power loss. A
+segment's file is made, and its space allocated, ahead of its use (:meth:`PwriteWal.__init__`); it becomes part of
+the log when its header is written (:meth:`PwriteWal.begin`). Recovery removes files that never got a header.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from lsmproc.errors import DurabilityError
+from lsmproc.formats.file_names import wal_name
+from lsmproc.formats.log_format import (
+    HEADER_SIZE,
+    LogHeader,
+    chain_seed,
+    encode_header,
+    frame,
+    promise_body,
+    seal_body,
+)
+from lsmproc.formats.messages import SegmentEnd
+from lsmproc.storage.file_system import CREATE_NEW, FileSystem, storage_error
+
+
+class PwriteWal:
+    """One segment. The caller serialises all methods but ``sync``.
+
+    Attributes:
+        number: file number of the segment.
+        end: bytes written so far, header included.
+        durable_end: bytes known to survive power loss.
+    """
+
+    def __init__(self, fs: FileSystem, number: int, allocate_bytes: int) -> None:
+        """Create the segment's file, without a header. Raises StorageError, and then leaves no file."""
+        self.number = number
+        self.name = wal_name(number)
+        self.durable_end = 0
+        self._fs = fs
+        self._pwrite = fs.pwrite
+        # End, checksum and last sequence change together: one attribute, so that an exception that arrives
+        # between two instructions finds them all old or all new.
+        self._tip = (0, 0, 0)
+        self._seed = 0
+        self._fd = fs.open(self.name, CREATE_NEW)
+        try:
+            if allocate_bytes:
+                fs.allocate(self._fd, allocate_bytes)
+        except BaseException:
+            # A failed fallocate can leave a partly grown file behind.
+            self.close()
+            fs.unlink(self.name)
+            raise
+
+    @property
+    def end(self) -> int:
+        """Bytes written so far, header included."""
+        return self._tip[0]
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence number of the last commit in the log, this segment or the ones before."""
+        return self._tip[2]
+
+    def begin(self, header: LogHeader, last_sequence: int) -> None:
+        """Write the header: from here on the segment is part of the log. ``last_sequence``: of the commit before."""
+        encoded = encode_header(header)
+        self._fs.write_all(self._fd, encoded, 0)
+        self._seed = chain_seed(encoded)
+        self._tip = (HEADER_SIZE, self._seed, last_sequence)
+
+    def append(self, body: bytes, sequence: int) -> int:
+        """Append one frame, return the new end. After an exception the segment ends where it did before."""
+        end, checksum, _ = self._tip
+        checksum = crc32(body, checksum)
+        whole = frame(checksum, body)
+        try:
+            written = self._pwrite(self._fd, whole, end)
+            if written != len(whole):
+                self._fs.write_all(self._fd, memoryview(whole)[written:], end + written)
+            end += len(whole)
+            self._tip = (end, checksum, sequence)
+        except BaseException as error:
+            self._take_back()
+            if isinstance(error, OSError):
+                raise storage_error(error, self.name) from error
+            raise
+        return end
+
+    def sync(self) -> int:
+        """Make every frame appended before the call durable; returns the end that this covers.
+
+        May run beside ``append``. Follow it with :meth:`promise` under the caller's lock.
+        Raises DurabilityError: the segment must not be synced again, see errors.DurabilityError.
+        """
+        end = self.end
+        if end > self.durable_end:
+            try:
+                self._fs.fdatasync(self._fd)
+            except OSError as error:
+                raise DurabilityError(error.errno, f"the log could not be synced: {error.strerror}", self.name) from error
+        return end
+
+    def promise(self, durable_end: int) -> None:
+        """Leave in the log that it is durable up to ``durable_end``, so that damage below is told from a torn tail."""
+        if durable_end > self.durable_end:
+            sequence = self._tip[2]
+            # The promise itself needs no sync: nothing is lost with it.
+            self.durable_end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
+
+    def seal(self) -> SegmentEnd:
+        """Append the seal and describe the finished segment. Nothing can be appended afterwards."""
+        self.append(seal_body(self._tip[2]), self._tip[2])
+        end, checksum, last_sequence = self._tip
+        return SegmentEnd(self.number, end, checksum, last_sequence)
+
+    def trim(self) -> None:
+        """Give back the space that was allocated and not used. Nothing can be appended afterwards."""
+        self._fs.truncate(self._fd, self.end)
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._fs.close(fd)
+
+    def _take_back(self) -> None:
+        """Make sure that no half-written frame is ever replayed: a zero byte never begins a frame."""
+        self._fs.write_all(self._fd, b"\0", self.end)

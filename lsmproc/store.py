@@ -1,0 +1,434 @@
+"""LSMStore: the public face of the engine. What each method promises stands here; how it is kept, in the parts."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
+
+from lsmproc.config import LSMConfig
+from lsmproc.errors import ConfigError, StorageError
+from lsmproc.formats.file_names import table_name
+from lsmproc.formats.version_edit import LEVEL_COUNT, FileMetadata
+from lsmproc.maintenance.compaction_schedule import ManualCompaction
+from lsmproc.record_limits import MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, checked_bound, checked_key, checked_value
+from lsmproc.snapshot import Snapshot, iterate, scan_range
+from lsmproc.stats_report import collect_stats
+from lsmproc.store_parts import StoreParts
+from lsmproc.write_batch import WriteBatch
+
+if TYPE_CHECKING:
+    from lsmproc.env import Env
+    from lsmproc.iterators.db_iterator import DBIterator
+    from lsmproc.read_view import Entry
+    from lsmproc.statistics import Stats
+
+Default = TypeVar("Default")
+
+_CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """One table that is part of the store now."""
+
+    level: int
+    number: int
+    name: str
+    size: int  # bytes
+    entries: int  # records, tombstones included
+    tombstones: int
+    smallest: bytes
+    largest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """What ``flush_memtable`` wrote."""
+
+    tables: tuple[LiveFile, ...]  # new in level 0; empty if a compaction has taken them already
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionResult:
+    """What ``compact_level`` did."""
+
+    level: int
+    compactions: int  # 0 when the level had nothing to merge
+
+
+class LSMStore:
+    """An ordered key-value store in a directory. Keys and values are bytes; missing keys are None or KeyError.
+
+    Thread-safe: any number of threads may read and write at once, and reads take no lock. A write is visible to
+    every thread when its call returns, and survives the death of the process from then on. One process owns a
+    store; close it, or use it as a context manager.
+    """
+
+    def __init__(self, config: LSMConfig, *, env: Env | None = None, lock_wait_seconds: float = 0.0) -> None:
+        """Open the store in ``config.data_dir``, or make it.
+
+        Args:
+            config: the settings.
+            env: the worker pool, limiter and cache to share with other stores; None makes a private one.
+            lock_wait_seconds: how long to wait for another owner to close the store.
+
+        Raises:
+            NotAStoreError: the directory holds no store (or holds one, with ``error_if_exists``).
+            LockedError: another owner has it open.
+            CorruptionError: files are missing or damaged; nothing was changed.
+            StorageError: the operating system refused a file operation.
+        """
+        self._parts = parts = StoreParts(config, env, lock_wait_seconds)
+        self._write_path = parts.write_path
+        self._syncs = config.wal_sync == "every_write"
+        self._path = os.path.abspath(os.fspath(config.data_dir))
+        self._finalizer = weakref.finalize(self, parts.close, _CLOSE_SECONDS)
+
+    # Single records
+
+    def put(self, key: bytes, value: bytes | bytearray | memoryview, *, sync: bool | None = None) -> None:
+        """Set ``key`` to ``value``.
+
+        Args:
+            key: up to 65,535 bytes.
+            value: up to 64 MiB; buffers are copied.
+            sync: True to return only when the write survives power loss; None for the store's ``wal_sync``.
+
+        Raises:
+            TypeError, RecordTooLargeError: bad arguments; nothing was written.
+            NoSpaceError, StorageError: the log could not take the write; nothing was written.
+            DurabilityError: a sync failed; the store must be opened again before it takes writes.
+            BackgroundError: flushes or compactions have failed for good.
+        """
+        if type(key) is not bytes or len(key) > MAX_KEY_BYTES:
+            key = checked_key(key)
+        if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
+            value = checked_value(value)
+        if sync or (sync is None and self._syncs):
+            self._write_path.commit([key], [value], sync=True)
+        else:
+            self._write_path.put(key, value)
+
+    def delete(self, key: bytes, *, sync: bool | None = None) -> None:
+        """Remove ``key``; no error if it is not there. Raises what ``put`` raises."""
+        self._write_path.commit([checked_key(key)], [None], sync=self._syncs if sync is None else sync)
+
+    @overload
+    def get(self, key: bytes, default: None = None, *, snapshot: Snapshot | None = None) -> bytes | None: ...
+    @overload
+    def get(self, key: bytes, default: Default, *, snapshot: Snapshot | None = None) -> bytes | Default: ...
+    def get(self, key: bytes, default: Any = None, *, snapshot: Snapshot | None = None) -> Any:
+        """The value of ``key``, or ``default``. Raises TypeError, CorruptionError, StorageError, ClosedError."""
+        if type(key) is not bytes:
+            key = checked_key(key)
+        value = self._write_path.view.get(key) if snapshot is None else snapshot.get(key)
+        return default if value is None else value
+
+    def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
+        """The record of ``key`` with its sequence number and where it was found, or None."""
+        if snapshot is not None:
+            return snapshot.get_with_meta(key)
+        return self._write_path.view.lookup(checked_key(key))
+
+    def get_many(self, keys: Iterable[bytes], default: Any = None) -> list[Any]:
+        """The values of ``keys`` in their order, ``default`` for those that are missing; all from one state."""
+        get = self._write_path.view.get
+        values = [get(key if type(key) is bytes else checked_key(key)) for key in keys]
+        return [default if value is None else value for value in values] if None in values else values
+
+    # Ranges
+
+    def range(
+        self,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        fill_cache: bool = True,
+        snapshot: Snapshot | None = None,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The records of [start, stop), or of ``prefix``, in key order: lazily, from one implicit snapshot.
+
+        The fastest way to read many records. ``reverse`` keeps the meaning of start and stop.
+        """
+        if snapshot is not None:
+            return snapshot.range(start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache)
+        return scan_range(self._parts.pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
+
+    def iterator(
+        self,
+        *,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        prefix: bytes | None = None,
+        reverse: bool = False,
+        include_start: bool = True,
+        include_stop: bool = False,
+        include_key: bool = True,
+        include_value: bool = True,
+        fill_cache: bool = True,
+        snapshot: Snapshot | None = None,
+    ) -> DBIterator:
+        """A cursor that moves both ways and seeks, over one implicit snapshot; see DBIterator."""
+        pin = self._parts.pin() if snapshot is None else snapshot.share_pin()
+        return iterate(
+            pin,
+            start,
+            stop,
+            prefix,
+            reverse=reverse,
+            include_start=include_start,
+            include_stop=include_stop,
+            include_key=include_key,
+            include_value=include_value,
+            fill_cache=fill_cache,
+            on_close=pin.close if snapshot is None else None,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The store as it is now, for as long as the snapshot is open."""
+        return Snapshot(self._parts.pin())
+
+    # Batches
+
+    def write_batch(self, *, sync: bool | None = None) -> WriteBatch:
+        """A batch of writes that are committed together, or discarded if its ``with`` block raises."""
+        return WriteBatch(self._write, sync=sync)
+
+    def _write(self, keys: list[bytes], values: list[bytes | None], sync: bool | None) -> None:
+        self._write_path.commit(keys, values, sync=self._syncs if sync is None else sync)
+
+    # As a dict
+
+    def __getitem__(self, key: bytes) -> bytes:
+        """The value of ``key``. Raises KeyError."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes | bytearray | memoryview) -> None:
+        """As put."""
+        self.put(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        """Remove ``key``. Raises KeyError if it is not there (looking and removing are two steps)."""
+        if self.get(key) is None:
+            raise KeyError(key)
+        self.delete(key)
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether ``key`` has a value."""
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The keys, in order."""
+        return self.keys()
+
+    def keys(self, start: bytes | None = None, stop: bytes | None = None, **options: Any) -> Iterator[bytes]:
+        """The keys of a range, in order; options are those of ``iterator``."""
+        return iter(self.iterator(start=start, stop=stop, include_value=False, **options))
+
+    def values(self, start: bytes | None = None, stop: bytes | None = None, **options: Any) -> Iterator[bytes]:
+        """The values of a range, in the order of their keys; options are those of ``iterator``."""
+        return iter(self.iterator(start=start, stop=stop, include_key=False, **options))
+
+    def items(
+        self, start: bytes | None = None, stop: bytes | None = None, **options: Any
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The records of a range, in order; options are those of ``iterator``."""
+        return iter(self.iterator(start=start, stop=stop, **options))
+
+    # Maintenance
+
+    def flush_memtable(self, *, wait: bool = True, timeout: float | None = None) -> FlushResult | None:
+        """Write the memtable to level 0 now; None if it was empty.
+
+        Raises TimeoutError after ``timeout`` seconds (the flush goes on), BackgroundError.
+        """
+        view = self._write_path.view
+        if not view.entries and not view.immutables:
+            return None
+        before = {file.number for file in self._parts.tree.version.levels[0]}
+        self._write_path.rotate()
+        if wait:
+            self._parts.maintenance.flush_all(timeout)
+        level0 = self._parts.tree.version.levels[0]
+        return FlushResult(tuple(_live_file(0, file) for file in level0 if file.number not in before))
+
+    def compact_level(
+        self,
+        level: int,
+        start: bytes | None = None,
+        stop: bytes | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> CompactionResult:
+        """Merge a level, or its tables of [start, stop), into the one below; the last level is rewritten.
+
+        Raises ValueError for a level that does not exist, TimeoutError (the merge goes on), BackgroundError.
+        """
+        if not 0 <= level < LEVEL_COUNT:
+            raise ValueError(f"there is no level {level!r}; levels are 0 to {LEVEL_COUNT - 1}")
+        manual = ManualCompaction(level, checked_bound(start, "start"), checked_bound(stop, "stop"))
+        self._parts.maintenance.compact(manual)
+        if wait:
+            if not manual.done.wait(timeout):
+                raise TimeoutError(f"level {level} is not compacted yet after {timeout} s")
+            if manual.error is not None:
+                raise manual.error
+        return CompactionResult(level, manual.compactions)
+
+    def compact_range(
+        self, start: bytes | None = None, stop: bytes | None = None, *, timeout: float | None = None
+    ) -> tuple[CompactionResult, ...]:
+        """Flush, then merge [start, stop) level by level down to the last one that holds anything.
+
+        ``timeout`` counts for each step. Raises what ``flush_memtable`` and ``compact_level`` raise.
+        """
+        self.flush_memtable(timeout=timeout)
+        results = []
+        for level in range(LEVEL_COUNT):
+            below = self._parts.tree.version.levels[level + 1 :]
+            if level and not any(below) and not self._drops_anything(level):
+                break
+            results.append(self.compact_level(level, start, stop, timeout=timeout))
+            if level and not any(below):
+                break
+        return tuple(results)
+
+    def _drops_anything(self, level: int) -> bool:
+        return any(file.tombstones for file in self._parts.tree.version.levels[level])
+
+    def wait_idle(self, timeout: float | None = None) -> None:
+        """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
+        self._parts.maintenance.wait_idle(timeout)
+
+    @contextmanager
+    def background_paused(self) -> Iterator[None]:
+        """Start no compactions in this block; those that run are finished, and flushes go on."""
+        self._parts.maintenance.pause(paused=True)
+        try:
+            yield
+        finally:
+            self._parts.maintenance.pause(paused=False)
+
+    def sync(self) -> None:
+        """Make every write so far survive power loss. Raises DurabilityError, which is final."""
+        self._write_path.sync()
+
+    # Looking inside
+
+    def stats(self) -> Stats:
+        """Figures of everything that goes on; ``format_stats`` prints them."""
+        return collect_stats(self._parts)
+
+    def live_files(self) -> list[LiveFile]:
+        """The tables of the store, upper levels first."""
+        return [_live_file(level, file) for level, file in self._parts.tree.version.files()]
+
+    @property
+    def env(self) -> Env:
+        """The worker pool, limiter and cache that this store uses."""
+        return self._parts.env
+
+    @property
+    def path(self) -> str:
+        """The store's directory."""
+        return self._path
+
+    @property
+    def config(self) -> LSMConfig:
+        """The settings that the store was opened with."""
+        return self._parts.config
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return not self._finalizer.alive
+
+    # The end
+
+    def close(self, *, flush: bool = False, timeout: float = _CLOSE_SECONDS) -> None:
+        """Close the store. Idempotent; whatever still uses it raises ClosedError.
+
+        Args:
+            flush: write the memtable to a table first. Not needed for safety: the log holds every write, and the
+                next open replays it.
+            timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
+        """
+        if flush and self._finalizer.alive and not self.config.read_only:
+            self.flush_memtable(timeout=timeout)
+        if self._finalizer.detach() is not None:
+            self._parts.close(timeout)
+
+    def __enter__(self) -> Self:
+        """The store itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Warn about a store that nobody closed; the finalizer closes it."""
+        finalizer = getattr(self, "_finalizer", None)
+        if finalizer is not None and finalizer.alive:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        """Path and state, without touching the disk."""
+        if self.closed:
+            return f"<LSMStore {self._path!r} closed>"
+        counts = " ".join(f"L{n}={len(level)}" for n, level in enumerate(self._parts.tree.version.levels) if level)
+        state = f"seq={self._write_path.last_sequence} log={self._write_path.log_bytes} {counts}".rstrip()
+        return f"<LSMStore {self._path!r} open {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """A store belongs to one process."""
+        raise TypeError(f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}")
+
+
+def open_store(
+    path: str | os.PathLike[str],
+    /,
+    *,
+    config: LSMConfig | None = None,
+    env: Env | None = None,
+    lock_wait_seconds: float = 0.0,
+    **options: Any,
+) -> LSMStore:
+    """Open the store in the directory ``path``, or make it: ``lsmproc.open(path, **options)``.
+
+    Args:
+        path: the store's directory.
+        config: settings to start from; ``path`` and ``options`` count over them.
+        env: the worker pool, limiter and cache to share with other stores; None makes a private one.
+        lock_wait_seconds: how long to wait for another owner to close the store.
+        **options: any field of LSMConfig.
+
+    Raises:
+        ConfigError: an option is unknown or has a value that cannot work; all problems at once.
+        NotAStoreError, LockedError, CorruptionError, StorageError: as LSMStore.
+    """
+    if config is None:
+        config = LSMConfig.from_options(path, **options)
+    else:
+        config = config.replace(data_dir=path, **options)
+    return LSMStore(config, env=env, lock_wait_seconds=lock_wait_seconds)
+
+
+def _live_file(level: int, file: FileMetadata) -> LiveFile:
+    return LiveFile(
+        level, file.number, table_name(file.number), file.size, file.entries, file.tombstones, file.smallest, file.largest
+    )

@@ -1,0 +1,218 @@
+"""The parts of one open store: made from a configuration, put together, and taken apart in the right order."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from functools import cache
+from typing import TYPE_CHECKING
+
+from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
+from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
+from lsmproc.env import Env
+from lsmproc.errors import ForkedHandleError, ReadOnlyError
+from lsmproc.formats.messages import TableOptions
+from lsmproc.maintenance.maintenance import Maintenance
+from lsmproc.maintenance.tree import Tree
+from lsmproc.memtable.dict_memtable import DictMemtable
+from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
+from lsmproc.read_view import ReadView
+from lsmproc.recovery import open_directory
+from lsmproc.snapshot import Pin
+from lsmproc.statistics import Statistics
+from lsmproc.storage.mapped_wal import MappedWal
+from lsmproc.storage.table_cache import TableCache
+from lsmproc.storage.wal_writer import PwriteWal
+from lsmproc.write_controller import WriteController, WriteControllerOptions
+from lsmproc.write_path import WritePath
+
+if TYPE_CHECKING:
+    from lsmproc.config import LSMConfig
+    from lsmproc.protocols import CompactionPicker, Memtable
+
+_NO_RETENTION = (1 << 64) - 1
+_TICK_SECONDS = 0.25
+
+WALS = {"pwrite": PwriteWal, "mapped": MappedWal}
+MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": SortedDictMemtable}
+
+
+class StoreParts:
+    """Everything behind one LSMStore. Holds no reference to it, so that a forgotten store can be collected."""
+
+    def __init__(self, config: LSMConfig, env: Env | None, lock_wait_seconds: float) -> None:
+        """Open the directory and assemble; see recovery.open_directory for what it raises."""
+        self.config = config
+        self.owns_env = env is None
+        self.env = env if env is not None else Env.of(config)
+        self.statistics = Statistics()
+        self.controller = WriteController(_controller_options(config))
+        self.picker = _picker(config)
+        self.pins: weakref.WeakSet[Pin] = weakref.WeakSet()
+        self._synced_at = time.monotonic()
+        self._closed = False
+        self._close_lock = threading.Lock()
+        opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
+        self.fs = opened.fs
+        self.lock = opened.lock
+        self.version_set = opened.version_set
+        self.tables = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
+        try:
+            memtable = MEMTABLES[config.memtable]()
+            memtable.entries.update(opened.replayed.records)
+            self.write_path = WritePath(
+                opened.fs,
+                store_uuid=opened.store_uuid,
+                view=ReadView(memtable, (), opened.version_set.current, self.tables.reader),
+                last_sequence=opened.last_sequence,
+                replayed=opened.replayed.segments,
+                wal=opened.wal,
+                numbers=opened.version_set.numbers,
+                new_wal=WALS[config.wal],
+                new_memtable=MEMTABLES[config.memtable],
+                memtable_max_bytes=config.memtable_max_bytes,
+                controller=self.controller,
+                on_rotate=self._memtable_rotated,
+            )
+        except BaseException:
+            self.tables.close()
+            self.version_set.close()
+            if opened.wal is not None:
+                opened.wal.close()
+            self.lock.close()
+            self.fs.shut()
+            raise
+        self.tree = Tree(self.fs, self.version_set, self.tables, self.write_path, self.picker, self.controller)
+        self.maintenance = Maintenance(
+            self.fs,
+            self.tree,
+            self.write_path,
+            self.picker,
+            self.env.background,
+            self.statistics,
+            store_uuid=opened.store_uuid,
+            epoch=opened.version_set.current.epoch,
+            options_for=self._table_options,
+            droppable_below=self._droppable_below,
+            flush_workers=self.env.flush_workers,
+            compaction_workers=self.env.compaction_workers,
+            prepares_spare=self.env.kind != "inline",
+        )
+        if config.read_only:
+            self.write_path.fail(ReadOnlyError("the store was opened with read_only=True; open it without to write"))
+        else:
+            self.tree.update_backlog()
+            if self.env.kind != "inline":
+                self.env.ticker.add(self._tick, min(_TICK_SECONDS, config.wal_sync_interval_ms / 1000))
+        _open_stores().add(self)
+
+    def pin(self) -> Pin:
+        """Pin the present state for a reader; ends with the store at the latest."""
+        pin = Pin(self.write_path)
+        self.pins.add(pin)
+        return pin
+
+    def close(self, timeout: float) -> None:
+        """Stop everything, within about ``timeout`` seconds if workers are busy. Idempotent.
+
+        Nothing is flushed: the log holds every write. An unfinished job is abandoned and done again another time.
+        """
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+        _open_stores().discard(self)
+        self.env.ticker.remove(self._tick)
+        self.maintenance.close(timeout)
+        if self.owns_env:
+            self.env.close(timeout)
+        if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
+            self.write_path.sync()
+        self.write_path.close()
+        for pin in list(self.pins):
+            pin.close()
+        self.tables.close()
+        self.version_set.close()
+        self.lock.close()
+        self.fs.shut()
+
+    def forget(self) -> None:
+        """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
+        self._closed = True
+        pid = os.getppid()
+        self.write_path.forget(
+            lambda: ForkedHandleError(
+                f"this store was opened by process {pid}, which forked this one; a store has one owner: open it "
+                "after the fork, for example in gunicorn's post_fork or Celery's worker_process_init"
+            )
+        )
+        self.lock.forget()
+
+    def _memtable_rotated(self) -> None:
+        self.maintenance.memtable_rotated()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        interval = self.config.wal_sync_interval_ms / 1000
+        if self.config.wal_sync == "interval" and now - self._synced_at >= interval:
+            self._synced_at = now
+            if self.write_path.dirty and self.write_path.usable:
+                self.write_path.sync()
+        self.maintenance.tick()
+
+    def _table_options(self, level: int, bottommost: bool) -> TableOptions:
+        config = self.config
+        return TableOptions(
+            table_format=config.table_format,
+            block_bytes=config.block_bytes,
+            compression=config.compression_at(bottommost=bottommost),
+            filter_kind=config.filter,
+            filter_bits_per_key=config.filter_bits_at(level),
+            max_file_bytes=config.sstable_max_bytes,
+        )
+
+    def _droppable_below(self) -> int:
+        """Tombstones of a lower sequence number are old enough to go: sequence numbers are wall clock times."""
+        seconds = self.config.tombstone_retention_seconds
+        return max(0, self.fs.now_ns() - seconds * 1_000_000_000) if seconds else _NO_RETENTION
+
+
+def _controller_options(config: LSMConfig) -> WriteControllerOptions:
+    return WriteControllerOptions(
+        max_immutable_memtables=config.max_immutable_memtables,
+        level0_slowdown_writes_trigger=config.level0_slowdown_writes_trigger,
+        level0_stop_writes_trigger=config.level0_stop_writes_trigger,
+        soft_pending_compaction_bytes=config.soft_pending_compaction_bytes,
+        hard_pending_compaction_bytes=config.hard_pending_compaction_bytes,
+    )
+
+
+def _picker(config: LSMConfig) -> CompactionPicker:
+    if config.compaction_style == "tiered":
+        return TieredPicker(TieredOptions(run_count_trigger=config.level0_compaction_trigger))
+    return LeveledPicker(
+        LeveledOptions(
+            level0_compaction_trigger=config.level0_compaction_trigger,
+            level0_slowdown_writes_trigger=config.level0_slowdown_writes_trigger,
+            level_base_bytes=config.level_base_bytes,
+            level_size_multiplier=config.level_size_multiplier,
+            max_file_bytes=config.sstable_max_bytes,
+            soft_pending_compaction_bytes=config.soft_pending_compaction_bytes,
+        )
+    )
+
+
+@cache
+def _open_stores() -> weakref.WeakSet[StoreParts]:
+    """All open stores of this process; made with the first, together with the hook that a fork calls."""
+    stores: weakref.WeakSet[StoreParts] = weakref.WeakSet()
+
+    def forget_all() -> None:
+        for parts in list(stores):
+            parts.forget()
+        stores.clear()
+
+    os.register_at_fork(after_in_child=forget_all)
+    return stores

@@ -1,0 +1,84 @@
+"""Writes that become part of the store together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from lsmproc.errors import RecordTooLargeError
+from lsmproc.record_limits import MAX_BATCH_BYTES, checked_key, checked_value
+
+# (keys, values, sync): None among the values is a deletion.
+Write = Callable[[list[bytes], list["bytes | None"], "bool | None"], None]
+
+
+class WriteBatch:
+    """Collects puts and deletes; :meth:`write` commits them under one sequence number.
+
+    As a context manager it writes at the end of the block, and discards everything if the block raises::
+
+        with db.write_batch() as batch:
+            batch.put(b"from", b"90")
+            batch.put(b"to", b"110")
+
+    The same key may be written more than once: the last one counts. One thread at a time.
+    """
+
+    def __init__(self, write: Write, *, sync: bool | None = None) -> None:
+        """An empty batch that will be handed to ``write``."""
+        self._write = write
+        self._sync = sync
+        self._keys: list[bytes] = []
+        self._values: list[bytes | None] = []
+        self._bytes = 0
+
+    def put(self, key: bytes, value: bytes | bytearray | memoryview) -> None:
+        """Set ``key`` to ``value``. Raises TypeError, RecordTooLargeError; the batch is then as before."""
+        self._add(checked_key(key), checked_value(value))
+
+    def delete(self, key: bytes) -> None:
+        """Remove ``key``, whether it is there or not. Raises TypeError, RecordTooLargeError."""
+        self._add(checked_key(key), None)
+
+    def clear(self) -> None:
+        """Forget everything collected so far."""
+        self._keys, self._values, self._bytes = [], [], 0
+
+    def write(self) -> None:
+        """Commit what was collected, then begin anew. If this raises, the batch still holds everything."""
+        self._write(self._keys, self._values, self._sync)
+        self.clear()
+
+    def __len__(self) -> int:
+        """How many writes were collected."""
+        return len(self._keys)
+
+    def __setitem__(self, key: bytes, value: bytes | bytearray | memoryview) -> None:
+        """As put."""
+        self.put(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        """As delete."""
+        self.delete(key)
+
+    def __enter__(self) -> Self:
+        """The batch itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write, or discard if the block raised."""
+        if kind is None:
+            self.write()
+        else:
+            self.clear()
+
+    def _add(self, key: bytes, value: bytes | None) -> None:
+        size = self._bytes + len(key) + len(value or b"")
+        if size > MAX_BATCH_BYTES:
+            raise RecordTooLargeError(f"a batch of {size} bytes is above the limit of {MAX_BATCH_BYTES}; write it first")
+        self._keys.append(key)
+        self._values.append(value)
+        self._bytes = size

@@ -1,0 +1,107 @@
+"""What every test must keep: no process, no thread and no descriptor of this package outlives it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+LEAK_GRACE_SECONDS = 2.0  # what has been told to end may take this long
+STAND_INS = Path(__file__).parent / "stand_ins"
+
+Eventually = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Fail the test that leaves a child process, a thread or a descriptor of a store behind, and clean up after it."""
+    children, threads, descriptors = _children(), set(threading.enumerate()), _descriptors()
+    yield
+    left = [*_left_children(children), *_left_threads(threads), *_left_descriptors(descriptors)]
+    assert [] == left
+
+
+@pytest.fixture
+def stand_in_jobs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A runner module whose jobs do what a test asks, in place of flushes and compactions; workers find it too."""
+    monkeypatch.syspath_prepend(STAND_INS)
+    return importlib.import_module("lsmproc_stand_in_jobs")
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait until a condition holds; fail with its last state once a deadline has passed."""
+
+    def wait(condition: Callable[[], object], timeout: float = 5.0, what: str = "") -> None:
+        pause = threading.Event()
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {timeout:g} s: {what or condition}"
+            pause.wait(0.002)
+
+    return wait
+
+
+def _children() -> set[int]:
+    """Process ids of the direct children; from the kernel's own list where there is one, which is far cheaper."""
+    try:
+        lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    except FileNotFoundError:
+        return {child.pid for child in psutil.Process().children()}
+    return {int(pid) for pids in lists for pid in pids.split()}
+
+
+def _left_children(before: set[int]) -> list[str]:
+    left = _children() - before
+    if not left:
+        return []
+    processes = []
+    for pid in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+    _, alive = psutil.wait_procs(processes, timeout=LEAK_GRACE_SECONDS)
+    found = []
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(f"process {process.pid}: {process.cmdline()}")
+            process.send_signal(signal.SIGKILL)
+            process.wait(LEAK_GRACE_SECONDS)
+    return found
+
+
+def _left_threads(before: set[threading.Thread]) -> list[str]:
+    deadline = time.monotonic() + LEAK_GRACE_SECONDS
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [f"thread {thread.name}" for thread in left if thread.is_alive()]
+
+
+def _descriptors() -> dict[int, str]:
+    """What each open descriptor of this process stands for: pipes, and files and directories of stores."""
+    found = {}
+    for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else []:
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if not target.startswith(("/dev/", "/proc/", "socket:", "anon_inode:[event")):
+                found[int(name)] = target
+    return found
+
+
+def _left_descriptors(before: dict[int, str]) -> list[str]:
+    left = _descriptors().items() - before.items()
+    if left:
+        # Objects in reference cycles give their descriptors back when they are collected.
+        gc.collect()
+        left = _descriptors().items() - before.items()
+    return [f"descriptor {fd}: {target}" for fd, target in sorted(left)]

@@ -1,0 +1,95 @@
+"""Runs jobs in other processes: the default background of a store."""
+
+from __future__ import annotations
+
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+from lsmproc.errors import ConfigError
+from lsmproc.protocols import Priority
+from lsmproc.rate_limiter import RateLimiter
+from lsmproc.workers.job_queue import Job
+from lsmproc.workers.job_run import COMPACTION_RUNNER, FLUSH_RUNNER, OnReply, Request
+from lsmproc.workers.supervisor import Supervisor
+from lsmproc.workers.worker import Worker
+from lsmproc.workers.worker_pool import WorkerPool
+from lsmproc.workers.worker_report import WorkerReport
+
+FORGOTTEN_CLOSE_SECONDS = 0.5  # for the workers of a background that was dropped, or of a program that ends, to leave
+
+
+class ProcessBackground:
+    """Flushes and compactions in worker processes; see lsmproc.workers.supervisor.
+
+    A background that is dropped without ``close``, or still open when the program ends, is closed by a finalizer. A job
+    that has not been answered keeps alive whatever its ``on_reply`` refers to.
+    """
+
+    def __init__(
+        self,
+        flush_workers: int,
+        compaction_workers: int,
+        limiter: RateLimiter,
+        niceness: int = 0,
+        *,
+        flush_runner: str = FLUSH_RUNNER,
+        compaction_runner: str = COMPACTION_RUNNER,
+    ) -> None:
+        """Use up to so many processes of each kind, started when needed. Raises ConfigError under gevent, eventlet."""
+        check_worker_counts(flush_workers, compaction_workers)
+        _refuse_green_threads()
+        flush_worker = partial(Worker, "flush", runner_name=flush_runner, niceness=niceness)
+        compaction_worker = partial(Worker, "compaction", runner_name=compaction_runner, niceness=niceness)
+        self._supervisor = Supervisor(
+            WorkerPool("flush", flush_workers, flush_worker, time.monotonic),
+            WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic),
+            limiter,
+        )
+        self._finalizer = weakref.finalize(self, self._supervisor.close, FORGOTTEN_CLOSE_SECONDS)
+
+    def submit(self, request: Request, priority: Priority, on_reply: OnReply) -> None:
+        """See Background.submit. Raises ClosedError after ``close``; ``on_reply`` is not called then."""
+        self._supervisor.submit(Job(request, priority, on_reply))
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """See Background.call_soon. Raises ClosedError after ``close``."""
+        self._supervisor.call_soon(callback)
+
+    def set_compaction_workers(self, count: int) -> None:
+        """Change how many compactions may run at once, now. Running ones are not interrupted."""
+        check_worker_counts(1, count)
+        self._supervisor.set_compaction_workers(count)
+
+    def worker_reports(self) -> tuple[WorkerReport, ...]:
+        """What each worker is doing; empty before the first job."""
+        return self._supervisor.reports()
+
+    def close(self, timeout: float) -> None:
+        """See Background.close. No process is left afterwards."""
+        self._supervisor.close(timeout)
+        self._finalizer.detach()
+
+
+def check_worker_counts(flush_workers: int, compaction_workers: int) -> None:
+    """Raise ConfigError unless there is at least one flush worker and no negative number of compaction workers."""
+    problems = []
+    if flush_workers < 1:
+        problems.append(f"flush_workers is {flush_workers}, and without one nothing is ever flushed")
+    if compaction_workers < 0:
+        problems.append(f"compaction_workers is {compaction_workers}; use 0 for no compaction at all")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _refuse_green_threads() -> None:
+    """Waiting for pipes and processes does not work where gevent or eventlet have replaced threads."""
+    gevent = sys.modules.get("gevent.monkey")
+    eventlet = sys.modules.get("eventlet.patcher")
+    patched = (gevent is not None and gevent.is_module_patched("threading")) or (
+        eventlet is not None and eventlet.is_monkey_patched("thread")
+    )
+    if patched:
+        raise ConfigError(['background="process" does not work with patched threads: use background="inline"'])

@@ -1,0 +1,134 @@
+"""The owner's side of one worker: its process, its two queues and what it is doing.
+
+The process may die; the worker, with its name and counts, is started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsmproc.formats.messages import Message, Stop
+from lsmproc.workers.fork_guard import fork_guard
+from lsmproc.workers.job_queue import Job
+from lsmproc.workers.job_run import describe
+from lsmproc.workers.message_queue import MessageReader, MessageWriter
+from lsmproc.workers.spawn import SpawnedProcess, pipe_above_stderr
+from lsmproc.workers.worker_process import run_worker
+from lsmproc.workers.worker_report import WorkerReport, WorkerState
+
+
+@dataclass(slots=True, eq=False)
+class _Life:
+    """What lives and ends with one process."""
+
+    process: SpawnedProcess
+    requests: MessageWriter
+    replies: MessageReader
+
+
+class Worker:
+    """One worker of one kind. Used by the supervisor's thread only, but for ``report`` and ``kill``."""
+
+    def __init__(self, kind: str, number: int, runner_name: str, niceness: int) -> None:
+        """Describe a worker; ``start`` starts its process."""
+        self.kind = kind
+        self.number = number
+        self.name = f"{kind}-{number}"
+        self.state = WorkerState.DEAD
+        self.job: Job | None = None
+        self.deadline: float | None = None  # a process that starts or stops is killed at this time
+        self.stopping = False
+        self.restarts = 0
+        self.jobs_done = 0
+        self._runner_name = runner_name
+        self._niceness = niceness
+        self._life: _Life | None = None
+        self._started = False
+
+    def start(self, deadline: float) -> None:
+        """Start a process; it says Ready before ``deadline``. REQUIRES: dead. Raises what SpawnedProcess raises."""
+        guard = fork_guard()
+        made: list[int] = []
+        with guard.making():
+            try:
+                request_read, request_write = pipe_above_stderr(made)
+                reply_read, reply_write = pipe_above_stderr(made)
+                guard.add(request_write, reply_read)
+                process = SpawnedProcess(
+                    f"lsmproc-{self.name}",
+                    run_worker,
+                    (self._runner_name, request_read, reply_write, self._niceness),
+                    (request_read, reply_write),
+                )
+            except BaseException:
+                guard.close(*made)
+                raise
+            guard.close(request_read, reply_write)
+        self._life = _Life(process, MessageWriter(request_write), MessageReader(reply_read))
+        self.state = WorkerState.STARTING
+        self.deadline = deadline
+        self.restarts += self._started
+        self._started = True
+
+    @property
+    def fds(self) -> tuple[int, int, int | None]:
+        """The descriptors to wait on: replies, end of the process, and, if requests wait for the pipe, requests.
+
+        REQUIRES: not dead.
+        """
+        life = self._alive()
+        return life.replies.fd, life.process.sentinel, life.requests.fd if life.requests.pending else None
+
+    def send(self, message: Message) -> None:
+        """Send a message. Raises QueueEndedError, ValueError. REQUIRES: not dead."""
+        self._alive().requests.put(message)
+
+    def flush(self) -> None:
+        """Send what the pipe did not take before. Raises QueueEndedError. REQUIRES: not dead."""
+        self._alive().requests.flush()
+
+    def receive(self) -> list[Message]:
+        """The messages that have arrived. Raises QueueEndedError, CorruptionError. REQUIRES: not dead."""
+        return self._alive().replies.receive()
+
+    def stop(self, deadline: float) -> None:
+        """Ask the process to leave before ``deadline``. Raises QueueEndedError. REQUIRES: not dead."""
+        self.stopping = True
+        self.deadline = deadline
+        self.send(Stop())
+
+    def kill(self) -> None:
+        """Kill the process if there is one; its end is noticed as any other."""
+        if (life := self._life) is not None:
+            life.process.kill()
+
+    def bury(self) -> Job | None:
+        """Reap the ended process and give everything of it back; the job it was running, if any."""
+        life = self._alive()
+        self._life = None
+        life.process.kill()
+        life.process.close()
+        life.requests.close()
+        life.replies.close()
+        self.state = WorkerState.DEAD
+        self.deadline = None
+        self.stopping = False
+        job, self.job = self.job, None
+        return job
+
+    def report(self) -> WorkerReport:
+        """The worker at this moment; callable from any thread."""
+        life, job = self._life, self.job
+        return WorkerReport(
+            self.name,
+            self.kind,
+            None if life is None else life.process.pid,
+            self.state,
+            "" if job is None else describe(job.request),
+            self.restarts,
+            self.jobs_done,
+        )
+
+    def _alive(self) -> _Life:
+        assert self._life is not None, f"{self.name} has no process"
+        return self._life

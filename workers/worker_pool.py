@@ -1,0 +1,182 @@
+"""The workers of one kind and the jobs that wait for them: who starts, who gets what, and what a death means.
+
+Decides and records; the supervisor waits, and delivers the answers that come out of here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from lsmproc.formats.messages import JobFailed
+from lsmproc.workers.job_queue import Job, JobQueue
+from lsmproc.workers.job_run import describe
+from lsmproc.workers.message_queue import QueueEndedError
+from lsmproc.workers.worker import Worker
+from lsmproc.workers.worker_report import WorkerState
+
+MAX_ATTEMPTS = 3  # a job whose worker died this often is given up
+MAX_START_FAILURES = 3  # after so many processes in a row that never became ready, waiting jobs are given up
+START_SECONDS = 30.0  # a process that is not ready by then is killed
+STOP_SECONDS = 5.0  # a process that does not leave in this time after Stop is killed
+MAX_BACK_OFF_SECONDS = 5.0
+
+Answer = tuple[Job, JobFailed]
+
+
+class WorkerPool:
+    """Workers of one kind. Not thread-safe."""
+
+    def __init__(self, kind: str, limit: int, make_worker: Callable[[int], Worker], clock: Callable[[], float]) -> None:
+        """Have at most ``limit`` processes; the first starts when the first job comes."""
+        self.kind = kind
+        self.limit = limit
+        self.jobs = JobQueue()
+        self.workers: tuple[Worker, ...] = ()
+        self._make_worker = make_worker
+        self._clock = clock
+        self._deaths = 0  # in a row, of processes that were starting or busy
+        self._start_failures = 0  # in a row
+        self._start_after = 0.0
+
+    def living(self) -> Iterator[Worker]:
+        """The workers that have a process."""
+        return (worker for worker in self.workers if worker.state is not WorkerState.DEAD)
+
+    def assign(self, *, paced: bool) -> list[Answer]:
+        """Hand jobs to idle workers, start and stop workers as needed; the jobs that had to be given up."""
+        self._stop_surplus()
+        answers = []
+        for worker in self.workers:
+            if self.jobs and worker.state is WorkerState.IDLE and not worker.stopping:
+                answers += self._give(worker, self.jobs.pop(), paced=paced)
+        while self._wants_worker() and self._clock() >= self._start_after:
+            answers += self._start(self._free_worker())
+        return answers
+
+    def ready(self, worker: Worker) -> None:
+        """The process of ``worker`` has started."""
+        self._start_failures = 0
+        if not worker.stopping:
+            worker.state = WorkerState.IDLE
+            worker.deadline = None
+
+    def done(self, worker: Worker) -> Job | None:
+        """``worker`` has answered: its job, and it is idle."""
+        self._deaths = 0
+        job, worker.job = worker.job, None
+        worker.jobs_done += job is not None
+        if worker.state is WorkerState.BUSY:
+            worker.state = WorkerState.IDLE
+        return job
+
+    def died(self, worker: Worker) -> list[Answer]:
+        """The process of ``worker`` has ended: its job waits again, or is given up after too many deaths."""
+        starting, stopping = worker.state is WorkerState.STARTING, worker.stopping
+        job = worker.bury()
+        if stopping:
+            self.workers = tuple(each for each in self.workers if each is not worker)
+        elif starting:
+            return self._count_start_failure("its process ended before it was ready")
+        if job is None:
+            return []
+        self._back_off()
+        job.deaths += 1
+        if job.deaths < MAX_ATTEMPTS:
+            job.next_attempt()
+            self.jobs.push(job)
+            return []
+        return [(job, _worker_died(job, f"its worker process died on each of {job.deaths} attempts"))]
+
+    def next_deadline(self) -> float | None:
+        """When to look again though nothing happens; None if there is no need."""
+        deadlines = [worker.deadline for worker in self.living() if worker.deadline is not None]
+        if self._wants_worker():
+            deadlines.append(self._start_after)
+        return min(deadlines, default=None)
+
+    def kill_overdue(self) -> None:
+        """Kill the processes that should have started or left by now."""
+        now = self._clock()
+        for worker in self.living():
+            if worker.deadline is not None and now >= worker.deadline:
+                worker.kill()
+
+    def _stop_surplus(self) -> None:
+        living = [worker for worker in self.living() if not worker.stopping]
+        surplus = len(living) - self.limit
+        for worker in reversed(living):
+            if surplus > 0 and worker.state is WorkerState.IDLE:
+                surplus -= 1
+                self.stop(worker, STOP_SECONDS)
+
+    def stop(self, worker: Worker, timeout: float) -> None:
+        """Ask the process of ``worker`` to leave. REQUIRES: it has one."""
+        try:
+            worker.stop(self._clock() + timeout)
+        except QueueEndedError:
+            worker.kill()
+
+    def _give(self, worker: Worker, job: Job, *, paced: bool) -> list[Answer]:
+        job.request = replace(job.request, paced=paced)
+        try:
+            worker.send(job.request)
+        except QueueEndedError:
+            # It has just died, which its other pipe is about to tell; the job was never read.
+            self.jobs.push(job)
+        except ValueError as error:
+            return [(job, _not_sent(job, error))]
+        else:
+            worker.job = job
+        worker.state = WorkerState.BUSY
+        return []
+
+    def _wants_worker(self) -> bool:
+        living = list(self.living())
+        coming = sum(worker.state is WorkerState.STARTING for worker in living)
+        return len(self.jobs) > coming and len(living) < self.limit
+
+    def _free_worker(self) -> Worker:
+        """A worker without a process: the one with the lowest number, or a new one."""
+        dead = [worker for worker in self.workers if worker.state is WorkerState.DEAD]
+        if dead:
+            return dead[0]
+        taken = {worker.number for worker in self.workers}
+        number = next(number for number in range(1, len(taken) + 2) if number not in taken)
+        worker = self._make_worker(number)
+        self.workers = tuple(sorted((*self.workers, worker), key=lambda each: each.number))
+        return worker
+
+    def _start(self, worker: Worker) -> list[Answer]:
+        try:
+            worker.start(self._clock() + START_SECONDS)
+        except (OSError, RuntimeError, ValueError) as error:
+            logging.getLogger("lsmproc.workers").warning("worker %s cannot be started: %s", worker.name, error)
+            return self._count_start_failure(str(error))
+        return []
+
+    def _count_start_failure(self, reason: str) -> list[Answer]:
+        self._back_off()
+        self._start_failures += 1
+        if self._start_failures < MAX_START_FAILURES:
+            return []
+        self._start_failures = 0
+        text = f"no {self.kind} worker could be started in {MAX_START_FAILURES} attempts: {reason}"
+        return [(job, _worker_died(job, text)) for job in self.jobs.drain()]
+
+    def _back_off(self) -> None:
+        """The first restart is immediate; each death in a row doubles the wait from then on."""
+        delay = 0.0 if not self._deaths else min(0.05 * 2**self._deaths, MAX_BACK_OFF_SECONDS)
+        self._deaths += 1
+        self._start_after = self._clock() + delay
+
+
+def _worker_died(job: Job, text: str) -> JobFailed:
+    message = f"{describe(job.request)}: {text}; its inputs are untouched"
+    return JobFailed(job.request.job, job.request.attempt, "WorkerDiedError", message, "", retriable=False)
+
+
+def _not_sent(job: Job, error: ValueError) -> JobFailed:
+    message = f"{describe(job.request)}: {error}"
+    return JobFailed(job.request.job, job.request.attempt, type(error).__name__, message, "", retriable=False)

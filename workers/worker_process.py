@@ -1,0 +1,162 @@
+"""The life of a worker process: wait for a request, run it, answer, until the owner says stop or is gone.
+
+A worker imports only what its jobs need, has no thread, writes nothing but its outputs, and knows its owner by two
+pipes. It leaves at the next call of ``grant`` (jobs call it at least once per few MiB read or written) once the
+owner has died or sent Stop, and at once when idle. Signals meant for the owner's process group are ignored: the owner
+decides when a worker ends, and losing the owner ends it too.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import multiprocessing
+import os
+import select
+import signal
+import sys
+from collections import deque
+
+from lsmproc.compaction.job import JobCancelled
+from lsmproc.formats.messages import (
+    CompactionRequest,
+    FlushRequest,
+    Grant,
+    GrantRequest,
+    Message,
+    Pace,
+    Ready,
+    Stop,
+)
+from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.workers.job_run import Reply, failed, load_runner, run_job
+from lsmproc.workers.message_queue import MessageReader, MessageWriter, QueueEndedError
+from lsmproc.workers.spawn import HELD_SIGNALS
+
+# The pipe's end tells of the owner's death within milliseconds. Should a stray copy of the pipe hide it, the
+# parent's number does, this much later.
+PARENT_CHECK_SECONDS = 5.0
+
+
+def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int) -> None:
+    """Serve the owner until it says stop or is gone: the target of the new process."""
+    for number in HELD_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
+    if sys.stderr is not None:
+        faulthandler.enable()
+    if niceness:
+        os.nice(niceness)
+    runner = load_runner(runner_name)
+    owner = _Owner(MessageReader(request_fd), MessageWriter(reply_fd))
+    # Jobs make millions of tuples and lists and no cycles, so the collector would only walk them again and again. It
+    # runs between jobs instead, and never over what the imports made.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        owner.send(Ready(os.getpid()))
+        while True:
+            request = owner.next_request()
+            reply = run_job(runner, request, owner.grant, PosixFileSystem)
+            if reply is None:
+                return
+            owner.answer(request, reply)
+            del request, reply
+            gc.collect()
+    except _OwnerGoneError:
+        return
+
+
+class _OwnerGoneError(Exception):
+    """The owner has sent Stop or died."""
+
+
+class _Owner:
+    """The worker's side of its two queues."""
+
+    def __init__(self, reader: MessageReader, writer: MessageWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._owner_pid = os.getppid()
+        self._poll = select.poll()
+        self._poll.register(reader.fd, select.POLLIN)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        self._poll.register(parent.sentinel, select.POLLIN)
+        self._reader_fd = reader.fd
+        self._requests: deque[FlushRequest | CompactionRequest] = deque()
+        self._job = 0
+        self._paced = False
+        self._granted = 0
+
+    def next_request(self) -> FlushRequest | CompactionRequest:
+        """Wait for the next request."""
+        while not self._requests:
+            self._take_messages(PARENT_CHECK_SECONDS)
+        request = self._requests.popleft()
+        self._job = request.job
+        self._paced = request.paced
+        return request
+
+    def grant(self, size: int) -> None:
+        """Return when ``size`` bytes may be written. Raises JobCancelled when there is nobody to write them for."""
+        try:
+            self._take_messages(0.0)
+            if not self._paced or not size:
+                return
+            self._granted = 0
+            self.send(GrantRequest(self._job, size))
+            while self._paced and self._granted < size:
+                self._take_messages(PARENT_CHECK_SECONDS)
+        except _OwnerGoneError as gone:
+            raise JobCancelled(str(gone)) from gone
+
+    def answer(self, request: FlushRequest | CompactionRequest, reply: Reply) -> None:
+        """Send the answer, or why it cannot be sent."""
+        try:
+            self.send(reply)
+        except ValueError as error:
+            self.send(failed(request, error))
+
+    def send(self, message: Message) -> None:
+        """Send a message, waiting for the owner to take it."""
+        try:
+            self._writer.put(message)
+            self._poll.register(self._writer.fd, select.POLLOUT)
+            try:
+                while self._writer.pending:
+                    self._take_messages(PARENT_CHECK_SECONDS)
+                    self._writer.flush()
+            finally:
+                self._poll.unregister(self._writer.fd)
+        except QueueEndedError as ended:
+            raise _OwnerGoneError("the owner has closed its end") from ended
+
+    def _take_messages(self, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds for something to happen and take it in."""
+        for fd, _ in self._poll.poll(timeout * 1000):
+            if fd == self._reader_fd:
+                self._receive()
+            elif fd != self._writer.fd:
+                raise _OwnerGoneError("the owner has died")
+        if timeout and os.getppid() != self._owner_pid:
+            raise _OwnerGoneError("the owner has died")
+
+    def _receive(self) -> None:
+        try:
+            messages = self._reader.receive()
+        except QueueEndedError as ended:
+            raise _OwnerGoneError("the owner has closed its end") from ended
+        for message in messages:
+            match message:
+                case FlushRequest() | CompactionRequest():
+                    self._requests.append(message)
+                case Grant(size):
+                    self._granted += size
+                case Pace(paced):
+                    self._paced = paced
+                case Stop():
+                    raise _OwnerGoneError("the owner has sent Stop")
+                case _:
+                    raise ValueError(f"a worker was sent a {type(message).__name__}")
