@@ -34,11 +34,12 @@ from lsmproc.errors import (
     WriteStallTimeout,
 )
 from lsmproc.iterators.db_iterator import DBIterator
+from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
 from lsmproc.read_view import Entry
 from lsmproc.snapshot import Snapshot
 from lsmproc.statistics import Stats, format_stats
-from lsmproc.store import CompactionResult, FlushResult, LiveFile, LSMStore
-from lsmproc.store import open_store as open  # noqa: A001 - lsmproc.open(), as in dbm.open()
+from lsmproc.store import LSMStore
+from lsmproc.store import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
 from lsmproc.write_batch import WriteBatch
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 A new type exists only where the caller would act differently; each message says what to do next::
 
-    Error
+Error:
     ├── ClosedError (RuntimeError)             the handle is closed: open the store again
     │   └── ForkedHandleError                  the handle belongs to the parent of this forked process
     ├── LockedError (OSError)                  another process or handle owns the directory
@@ -25,6 +25,7 @@ Wrong types raise the built-in ``TypeError``, a missing key asked for with ``db[
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 __all__ = [
     "BackgroundError",
@@ -116,12 +117,16 @@ class ConfigError(Error, ValueError):
         self.problems = tuple(problems)
         super().__init__("; ".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[str, ...]]]:
+        """Pickle by the problems: the text alone would be taken apart into characters."""
+        return type(self), (self.problems,)
+
 
 class RecordTooLargeError(Error, ValueError):
     """A key, a value or a batch is above its documented limit; nothing was written."""
 
 
-class WriteStallTimeout(Error, TimeoutError):
+class WriteStallTimeout(Error, TimeoutError):  # noqa: N818 - it is a timeout, as the built-in one
     """Writes were stalled for longer than this write was willing to wait; nothing was written."""
 
 

@@ -18,11 +18,12 @@ background          Process-, Thread-, InlineBackground         ``LSMConfig.back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from lsmproc.compaction.compaction import Compaction
     from lsmproc.formats.log_format import LogHeader
     from lsmproc.formats.messages import (
         CompactionDone,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from lsmproc.formats.version_edit import FileMetadata, VersionEdit
     from lsmproc.storage.version import Version
-    from lsmproc.compaction.compaction import Compaction
+    from lsmproc.workers.worker_report import WorkerReport
 
 # What a memtable holds for a key: (sequence, value), or (sequence, value, older entry) when a live snapshot still
 # sees the older one. A value of None is a tombstone. Always one immutable tuple, so readers need no lock.
@@ -64,6 +65,8 @@ class Wal(Protocol):
 
     number: int
     name: str
+    durable_end: int  # bytes known to survive power loss
+    sealed: bool
 
     @property
     def end(self) -> int:
@@ -147,7 +150,7 @@ class TableReader(Protocol):
 
     metadata: FileMetadata
 
-    def get(self, key: bytes, key_hash: int, /) -> bytes | None | Missing:
+    def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """The value, None for a tombstone, MISSING if the table does not hold the key."""
 
     def lookup(self, key: bytes, key_hash: int, /) -> tuple[int, bytes | None] | Missing:
@@ -176,10 +179,12 @@ class TableReader(Protocol):
 class Manifest(Protocol):
     """Where version edits become durable."""
 
-    number: int  # file number of the manifest file in use
+    @property
+    def number(self) -> int:
+        """File number of the manifest file in use."""
 
     def append(self, edit: VersionEdit, after: Version) -> None:
-        """Make ``edit`` durable; ``after`` is the version it leads to. When this returns, the edit survives power loss."""
+        """Make ``edit`` survive power loss; ``after`` is the version it leads to."""
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
@@ -243,10 +248,14 @@ class Background(Protocol):
         on_reply: Callable[[FlushDone | CompactionDone | JobFailed], None],
     ) -> None:
         """Run the request as soon as a worker is free; a higher priority overtakes. Never blocks on the job
-        (except inline, which runs it before returning)."""
+        (except inline, which runs it before returning).
+        """
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` on the background's thread, where replies are delivered too, one at a time."""
+
+    def worker_reports(self) -> tuple[WorkerReport, ...]:
+        """What each worker is doing."""
 
     def close(self, timeout: float) -> None:
         """Stop all workers; requests not answered yet are answered with JobFailed. Idempotent."""

@@ -23,6 +23,7 @@ from lsmproc.protocols import Priority
 BUCKET_SECONDS = 0.1  # the bucket holds this much of the rate: the bound on bursts
 PIECE_SECONDS = 0.05  # the smallest piece of a large request, so that a grant is worth its message
 LOWER_SHARE = 0.1  # of each byte granted above it, a waiting lower priority is credited this much
+_SHORTEST_WAIT_SECONDS = 0.001  # rounding may leave a wait too short for a clock to notice
 WAIT_SLICE_SECONDS = 0.1  # a blocked thread looks at its cancellation at least this often
 
 
@@ -190,7 +191,7 @@ class RateLimiter:
         turn = self._turn()
         if turn is None or self._rate is None:
             return 0.0
-        return max(0.0, (self._piece(turn[0]) - self._available) / self._rate)
+        return max(_SHORTEST_WAIT_SECONDS, (self._piece(turn[0]) - self._available) / self._rate)
 
 
 @dataclass(slots=True, eq=False)

@@ -153,7 +153,7 @@ class ReadView:
             for level in self.version.levels[1:]
             if level
         ]
-        return merge_windows_reverse(sources) if reverse else merge_windows(sources)  # type: ignore[return-value,arg-type]
+        return merge_windows_reverse(sources) if reverse else merge_windows(sources)  # type: ignore[return-value]
 
     def _level_of(self, number: int) -> int:
         return next(level for level, file in self.version.files() if file.number == number)

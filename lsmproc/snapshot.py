@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
-from lsmproc.record_limits import checked_bound, checked_key
-
 from lsmproc.read_view import ClosedView
+from lsmproc.record_limits import checked_bound, checked_key
 
 if TYPE_CHECKING:
     from lsmproc.protocols import Columns
@@ -88,9 +87,7 @@ def scan_range(
 ) -> Iterator[tuple[bytes, bytes]]:
     """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
     first, end = checked_range(start, stop, prefix)
-    return scan(
-        lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache), first, end, reverse=reverse
-    )
+    return scan(lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache), first, end, reverse=reverse)
 
 
 def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 def collect_stats(parts: StoreParts) -> Stats:
     """The figures at this moment; parts are read one after the other, so sums may differ by what happens meanwhile."""
     write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
+    log_bytes, syncs = (parts.log.bytes, parts.log.syncs) if parts.log is not None else (0, 0)
     view = write_path.view
     error = parts.maintenance.error
     return Stats(
         path=parts.fs.path,
         uptime_seconds=parts.statistics.uptime_seconds,
         sequence=write_path.last_sequence,
-        memtable=MemtableStats(1, len(view.entries), write_path.log_bytes),
+        memtable=MemtableStats(1, len(view.entries), log_bytes),
         immutable_memtables=MemtableStats(
             len(view.immutables),
             sum(len(each.memtable.entries) for each in view.immutables),
@@ -37,8 +38,8 @@ def collect_stats(parts: StoreParts) -> Stats:
         ),
         wal=WalStats(
             1 + sum(len(each.segments) for each in view.immutables),
-            write_path.log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
-            write_path.syncs,
+            log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
+            syncs,
         ),
         levels=parts.statistics.levels(
             [len(level) for level in version.levels],

@@ -7,16 +7,20 @@ import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.config import LSMConfig
-from lsmproc.errors import ConfigError, StorageError
-from lsmproc.formats.file_names import table_name
-from lsmproc.formats.version_edit import LEVEL_COUNT, FileMetadata
+from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
-from lsmproc.record_limits import MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, checked_bound, checked_key, checked_value
+from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.record_limits import (
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+    checked_bound,
+    checked_key,
+    checked_value,
+)
 from lsmproc.snapshot import Snapshot, iterate, scan_range
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import StoreParts
@@ -31,35 +35,6 @@ if TYPE_CHECKING:
 Default = TypeVar("Default")
 
 _CLOSE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFile:
-    """One table that is part of the store now."""
-
-    level: int
-    number: int
-    name: str
-    size: int  # bytes
-    entries: int  # records, tombstones included
-    tombstones: int
-    smallest: bytes
-    largest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FlushResult:
-    """What ``flush_memtable`` wrote."""
-
-    tables: tuple[LiveFile, ...]  # new in level 0; empty if a compaction has taken them already
-
-
-@dataclass(frozen=True, slots=True)
-class CompactionResult:
-    """What ``compact_level`` did."""
-
-    level: int
-    compactions: int  # 0 when the level had nothing to merge
 
 
 class LSMStore:
@@ -261,7 +236,7 @@ class LSMStore:
         if wait:
             self._parts.maintenance.flush_all(timeout)
         level0 = self._parts.tree.version.levels[0]
-        return FlushResult(tuple(_live_file(0, file) for file in level0 if file.number not in before))
+        return FlushResult(tuple(LiveFile.of(0, file) for file in level0 if file.number not in before))
 
     def compact_level(
         self,
@@ -290,23 +265,20 @@ class LSMStore:
     def compact_range(
         self, start: bytes | None = None, stop: bytes | None = None, *, timeout: float | None = None
     ) -> tuple[CompactionResult, ...]:
-        """Flush, then merge [start, stop) level by level down to the last one that holds anything.
+        """Flush, then merge [start, stop) level by level into the deepest one that holds anything.
 
         ``timeout`` counts for each step. Raises what ``flush_memtable`` and ``compact_level`` raise.
         """
         self.flush_memtable(timeout=timeout)
         results = []
         for level in range(LEVEL_COUNT):
-            below = self._parts.tree.version.levels[level + 1 :]
-            if level and not any(below) and not self._drops_anything(level):
-                break
-            results.append(self.compact_level(level, start, stop, timeout=timeout))
-            if level and not any(below):
+            here, *below = self._parts.tree.version.levels[level:]
+            # The deepest level is only worth rewriting for the tombstones in it.
+            if any(below) or level == 0 or any(file.tombstones for file in here):
+                results.append(self.compact_level(level, start, stop, timeout=timeout))
+            if not any(below):
                 break
         return tuple(results)
-
-    def _drops_anything(self, level: int) -> bool:
-        return any(file.tombstones for file in self._parts.tree.version.levels[level])
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
@@ -333,7 +305,7 @@ class LSMStore:
 
     def live_files(self) -> list[LiveFile]:
         """The tables of the store, upper levels first."""
-        return [_live_file(level, file) for level, file in self._parts.tree.version.files()]
+        return [LiveFile.of(level, file) for level, file in self._parts.tree.version.files()]
 
     @property
     def env(self) -> Env:
@@ -391,12 +363,15 @@ class LSMStore:
         if self.closed:
             return f"<LSMStore {self._path!r} closed>"
         counts = " ".join(f"L{n}={len(level)}" for n, level in enumerate(self._parts.tree.version.levels) if level)
-        state = f"seq={self._write_path.last_sequence} log={self._write_path.log_bytes} {counts}".rstrip()
+        log_bytes = self._parts.log.bytes if self._parts.log is not None else 0
+        state = f"seq={self._write_path.last_sequence} log={log_bytes} {counts}".rstrip()
         return f"<LSMStore {self._path!r} open {state}>"
 
     def __reduce__(self) -> NoReturn:
         """A store belongs to one process."""
-        raise TypeError(f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}")
+        raise TypeError(
+            f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}"
+        )
 
 
 def open_store(
@@ -421,14 +396,5 @@ def open_store(
         ConfigError: an option is unknown or has a value that cannot work; all problems at once.
         NotAStoreError, LockedError, CorruptionError, StorageError: as LSMStore.
     """
-    if config is None:
-        config = LSMConfig.from_options(path, **options)
-    else:
-        config = config.replace(data_dir=path, **options)
-    return LSMStore(config, env=env, lock_wait_seconds=lock_wait_seconds)
-
-
-def _live_file(level: int, file: FileMetadata) -> LiveFile:
-    return LiveFile(
-        level, file.number, table_name(file.number), file.size, file.entries, file.tombstones, file.smallest, file.largest
-    )
+    chosen = LSMConfig.from_options(path, **options) if config is None else config.replace(data_dir=path, **options)
+    return LSMStore(chosen, env=env, lock_wait_seconds=lock_wait_seconds)

@@ -14,12 +14,13 @@ from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.env import Env
 from lsmproc.errors import ForkedHandleError, ReadOnlyError
 from lsmproc.formats.messages import TableOptions
+from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
 from lsmproc.maintenance.tree import Tree
 from lsmproc.memtable.dict_memtable import DictMemtable
 from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
 from lsmproc.read_view import ReadView
-from lsmproc.recovery import open_directory
+from lsmproc.recovery import OpenedDirectory, open_directory
 from lsmproc.snapshot import Pin
 from lsmproc.statistics import Statistics
 from lsmproc.storage.mapped_wal import MappedWal
@@ -30,12 +31,12 @@ from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig
-    from lsmproc.protocols import CompactionPicker, Memtable
+    from lsmproc.protocols import CompactionPicker, Memtable, Wal
 
 _NO_RETENTION = (1 << 64) - 1
 _TICK_SECONDS = 0.25
 
-WALS = {"pwrite": PwriteWal, "mapped": MappedWal}
+WALS: dict[str, type[PwriteWal | MappedWal]] = {"pwrite": PwriteWal, "mapped": MappedWal}
 MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": SortedDictMemtable}
 
 
@@ -62,18 +63,15 @@ class StoreParts:
         try:
             memtable = MEMTABLES[config.memtable]()
             memtable.entries.update(opened.replayed.records)
+            self.log = None if opened.wal is None else self._log_segments(opened, opened.wal)
             self.write_path = WritePath(
-                opened.fs,
-                store_uuid=opened.store_uuid,
-                view=ReadView(memtable, (), opened.version_set.current, self.tables.reader),
-                last_sequence=opened.last_sequence,
-                replayed=opened.replayed.segments,
-                wal=opened.wal,
-                numbers=opened.version_set.numbers,
-                new_wal=WALS[config.wal],
+                self.log,
+                ReadView(memtable, (), opened.version_set.current, self.tables.reader),
+                opened.last_sequence,
+                self.controller,
+                now_ns=opened.fs.now_ns,
                 new_memtable=MEMTABLES[config.memtable],
                 memtable_max_bytes=config.memtable_max_bytes,
-                controller=self.controller,
                 on_rotate=self._memtable_rotated,
             )
         except BaseException:
@@ -84,7 +82,9 @@ class StoreParts:
             self.lock.close()
             self.fs.shut()
             raise
-        self.tree = Tree(self.fs, self.version_set, self.tables, self.write_path, self.picker, self.controller)
+        self.tree = Tree(
+            self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
+        )
         self.maintenance = Maintenance(
             self.fs,
             self.tree,
@@ -98,10 +98,12 @@ class StoreParts:
             droppable_below=self._droppable_below,
             flush_workers=self.env.flush_workers,
             compaction_workers=self.env.compaction_workers,
-            prepares_spare=self.env.kind != "inline",
+            prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
         )
         if config.read_only:
-            self.write_path.fail(ReadOnlyError("the store was opened with read_only=True; open it without to write"))
+            refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
+            self.write_path.fail(refusal)
+            self.maintenance.refuse(refusal)
         else:
             self.tree.update_backlog()
             if self.env.kind != "inline":
@@ -125,12 +127,14 @@ class StoreParts:
             self._closed = True
         _open_stores().discard(self)
         self.env.ticker.remove(self._tick)
-        self.maintenance.close(timeout)
+        self.maintenance.close()
         if self.owns_env:
             self.env.close(timeout)
         if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
             self.write_path.sync()
         self.write_path.close()
+        if self.log is not None:
+            self.log.close()
         for pin in list(self.pins):
             pin.close()
         self.tables.close()
@@ -142,13 +146,27 @@ class StoreParts:
         """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
         self._closed = True
         pid = os.getppid()
-        self.write_path.forget(
+        self.write_path.forked(
             lambda: ForkedHandleError(
                 f"this store was opened by process {pid}, which forked this one; a store has one owner: open it "
                 "after the fork, for example in gunicorn's post_fork or Celery's worker_process_init"
             )
         )
+        if self.log is not None:
+            self.log.forked()
         self.lock.forget()
+
+    def _log_segments(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:
+        return LogSegments(
+            opened.fs,
+            opened.store_uuid,
+            wal,
+            opened.replayed.segments,
+            last_sequence=opened.last_sequence,
+            numbers=opened.version_set.numbers,
+            new_wal=WALS[self.config.wal],
+            segment_bytes=self.config.memtable_max_bytes,
+        )
 
     def _memtable_rotated(self) -> None:
         self.maintenance.memtable_rotated()
@@ -158,7 +176,7 @@ class StoreParts:
         interval = self.config.wal_sync_interval_ms / 1000
         if self.config.wal_sync == "interval" and now - self._synced_at >= interval:
             self._synced_at = now
-            if self.write_path.dirty and self.write_path.usable:
+            if self.log is not None and self.log.dirty and self.write_path.usable:
                 self.write_path.sync()
         self.maintenance.tick()
 

@@ -78,7 +78,9 @@ class WriteBatch:
     def _add(self, key: bytes, value: bytes | None) -> None:
         size = self._bytes + len(key) + len(value or b"")
         if size > MAX_BATCH_BYTES:
-            raise RecordTooLargeError(f"a batch of {size} bytes is above the limit of {MAX_BATCH_BYTES}; write it first")
+            raise RecordTooLargeError(
+                f"a batch of {size} bytes is above the limit of {MAX_BATCH_BYTES}; write it first"
+            )
         self._keys.append(key)
         self._values.append(value)
         self._bytes = size

@@ -31,6 +31,7 @@ from lsmproc.formats.messages import (
     Pace,
     Ready,
 )
+from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
@@ -48,8 +49,15 @@ _JOIN_GRACE_SECONDS = 1.0  # on top of the time for the workers, for the thread 
 class Supervisor:
     """Runs jobs in worker processes. ``submit``, ``call_soon``, ``reports`` and ``close`` may come from any thread."""
 
-    def __init__(self, flush_pool: WorkerPool, compaction_pool: WorkerPool, limiter: RateLimiter) -> None:
+    def __init__(
+        self,
+        flush_pool: WorkerPool,
+        compaction_pool: WorkerPool,
+        limiter: RateLimiter,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Own the pools from now on. Nothing is started before the first job or call."""
+        self._clock = clock
         self._pools = (flush_pool, compaction_pool)
         self._limiter = limiter
         self._owner_pid = os.getpid()
@@ -89,7 +97,7 @@ class Supervisor:
             return
         with self._lock:
             if self._close_deadline is None:
-                self._close_deadline = time.monotonic() + timeout
+                self._close_deadline = self._clock() + timeout
             thread = self._thread
             if thread is not None and thread.is_alive():
                 self._wake()
@@ -127,12 +135,12 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="lsmproc-supervisor", daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:
-            # The interpreter is shutting down, or the system has no thread to give.
+        except RuntimeError as error:
             self._thread = None
+            self._wake_fds = (-1, -1)
             self._inbox.clear()
             guard.close(*made)
-            raise
+            raise ClosedError(f"the interpreter is ending, or the system has no thread to give: {error}") from error
 
     def _wake(self) -> None:
         if os.getpid() != self._owner_pid:
@@ -154,7 +162,7 @@ class Supervisor:
             while self._close_deadline is None:
                 self._step()
             self._stop_workers()
-            while any(self._living()) and time.monotonic() < self._close_deadline:
+            while any(self._living()) and self._clock() < self._close_deadline:
                 self._wait(self._close_deadline)
         except Exception:
             logging.getLogger("lsmproc.workers").exception("the supervisor failed; its background is closed")
@@ -174,9 +182,9 @@ class Supervisor:
             self._wait(self._next_deadline())
 
     def _next_deadline(self) -> float:
-        deadlines = [time.monotonic() + MAX_WAIT_SECONDS]
+        deadlines = [self._clock() + MAX_WAIT_SECONDS]
         if (seconds := self._limiter.seconds_until_next()) is not None:
-            deadlines.append(time.monotonic() + seconds)
+            deadlines.append(self._clock() + seconds)
         deadlines += [at for pool in self._pools if (at := pool.next_deadline()) is not None]
         return min(deadlines)
 
@@ -217,7 +225,7 @@ class Supervisor:
                 events[request_fd] = partial(self._flush, worker)
                 poll.register(request_fd, select.POLLOUT)
         # Rounded up, or the last fraction of a millisecond would be spent in a busy loop.
-        ready = [fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000 + 0.999)]
+        ready = [fd for fd, _ in poll.poll(max(0.0, deadline - self._clock()) * 1000 + 0.999)]
         for fd in ready:
             if fd in events:
                 events[fd]()
@@ -252,7 +260,7 @@ class Supervisor:
             case Ready():
                 pool.ready(worker)
             case GrantRequest(_, size):
-                self._limiter.submit(worker, size, worker.job.priority if worker.job else max(self._limiter.report()))
+                self._limiter.submit(worker, size, worker.job.priority if worker.job else Priority.DEEPER)
                 self._pay_grants()
             case FlushDone() | CompactionDone() | JobFailed():
                 self._limiter.cancel(worker)
@@ -294,7 +302,7 @@ class Supervisor:
         """Kill and reap what is left and answer what is unanswered, whatever happened before."""
         with self._lock:
             if self._close_deadline is None:
-                self._close_deadline = time.monotonic()
+                self._close_deadline = self._clock()
         for _, worker in tuple(self._living()):
             job = worker.bury()
             if job is not None:

@@ -127,7 +127,7 @@ class _Crew:
         self.check_open()
         if self._thread is None:
             thread = threading.Thread(target=self._deliver_all, name="lsmproc-callbacks", daemon=True)
-            thread.start()
+            start(thread)
             self._thread = thread
 
     def close(self, pools: tuple[_ThreadPool, ...], timeout: float) -> None:
@@ -157,6 +157,14 @@ class _Crew:
             del callback
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread. Raises ClosedError where that is not possible any more."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ClosedError(f"the interpreter is ending, or the system has no thread to give: {error}") from error
+
+
 class _ThreadPool:
     """The threads of one kind and the jobs that wait for them."""
 
@@ -174,8 +182,8 @@ class _ThreadPool:
         """Queue a job, and start a thread for it if all are busy and there may be more."""
         with self._crew.changed:
             self._crew.start_delivering()
+            self._start_threads(coming=1)
             self._jobs.push(job)
-            self._start_threads()
             self._crew.changed.notify_all()
 
     def set_limit(self, limit: int) -> None:
@@ -210,14 +218,14 @@ class _ThreadPool:
             self._running.clear()
             return self._jobs.drain() + left
 
-    def _start_threads(self) -> None:
+    def _start_threads(self, coming: int = 0) -> None:
         idle = len(self._threads) - len(self._running)
-        while len(self._jobs) > idle and len(self._threads) < self._limit and not self._crew.closing:
+        while len(self._jobs) + coming > idle and len(self._threads) < self._limit and not self._crew.closing:
             number = next(n for n in range(1, len(self._threads) + 2) if n not in self._threads)
             thread = threading.Thread(
                 target=self._work, args=(number,), name=f"lsmproc-{self._kind}-{number}", daemon=True
             )
-            thread.start()
+            start(thread)
             self._threads[number] = thread
             idle += 1
 

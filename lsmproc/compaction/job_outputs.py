@@ -82,8 +82,6 @@ class JobOutputs:
         if not self._names:
             self._fs.make_directory(TMP_DIRECTORY)
         name = job_output_name(request.epoch, request.job, request.attempt, len(self._names))
-        builder = create_table(
-            self._fs, name, request.options, unique_id=self._new_unique_id(), grant=self._grant
-        )
+        builder = create_table(self._fs, name, request.options, unique_id=self._new_unique_id(), grant=self._grant)
         self._names.append(name)
         return builder

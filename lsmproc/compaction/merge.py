@@ -49,7 +49,7 @@ class MergeInput:
 
     def merged(self, runs: Sequence[Sequence[FileMetadata]]) -> Iterator[Window]:
         """All records of the runs (newest run first), ascending, the newest one of each key."""
-        merged: Iterator[Window] = merge_windows([self._run_windows(run) for run in runs])  # type: ignore[assignment, arg-type]
+        merged: Iterator[Window] = merge_windows([self._run_windows(run) for run in runs])  # type: ignore[assignment]
         return merged
 
     def _run_windows(self, run: Sequence[FileMetadata]) -> Iterator[Window]:

@@ -24,7 +24,6 @@ _ELSEWHERE = {
     "max_bytes_for_level_base": "level_base_bytes",
     "max_bytes_for_level_multiplier": "level_size_multiplier",
     "max_write_buffer_number": "max_immutable_memtables",
-    "paranoid_checks": "verify_checksums",
     "path": "data_dir",
     "rate_limit": "rate_limit_bytes_per_sec",
     "sync": "wal_sync",

@@ -203,13 +203,6 @@ class LSMConfig:
         when="Raise if lookups of missing keys dominate; lower where memory is short.",
         costs="At 12 bits 1.1 % false positives, at 16 bits 0.5 %; 1.5 or 2 bytes of memory per key.",
     )
-    verify_checksums: bool = flag(
-        True,
-        what="Check the checksum of every block that is read from disk.",
-        when="Turn off only where the file system checks its own blocks.",
-        costs="About 0.2 us per block that is not in the cache.",
-    )
-
     # Shape of the tree
 
     compaction_style: Literal["leveled", "tiered"] = choice(

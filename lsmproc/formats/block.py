@@ -6,11 +6,11 @@ Raw content, all numbers little-endian::
     0       4        count: records in the block, at least 1
     4       4        K: bytes of the keys column
     8       4        V: bytes of the values column
-    12      4        bytes of each item of the keys column if they are all equal, else 0
-    16      4        bytes of each item of the values column if they are all equal, else 0
+    12      4        bytes of each item of the keys column if all are equal and at most 257, else 0
+    16      4        bytes of each item of the values column if all are equal and at most 257, else 0
     20      K        keys column: msgpack array of bin, ascending
     ..      V        values column: msgpack array of bin, nil for a tombstone
-    ..               only if the values' items differ in size: count + 1 bounds of the items, from the start of the
+    ..               only if the number at 16 is 0: count + 1 bounds of the values' items, from the start of the
                      values column; u16, or u32 if V > 65535
     ..      8*count  sequences column: u64s in byte planes: all lowest bytes, then all second bytes, ...
 
@@ -32,6 +32,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate, repeat
 from operator import add, is_, sub
 
@@ -68,6 +69,9 @@ _BIN32 = 0xC6
 # Bytes before the content of a bin item, by the bit length of its size.
 _BIN_HEADER = (2,) * 9 + (3,) * 8 + (5,) * 16
 _BIN8_LEAD = bytes((_BIN8,))
+_SMALLEST_ITEM = 2
+_LARGEST_ITEM = 257
+_BYTES = tuple(bytes((number,)) for number in range(256))
 _LEAD8 = tuple(bytes((_BIN8, length)) for length in range(256))
 
 
@@ -77,17 +81,15 @@ class BlockEncoder:
     def __init__(self) -> None:
         self._pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
-    def encode(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> bytes:
+    def encode(self, keys: list[bytes], values: list[bytes | None], sequences: Sequence[int]) -> bytes:
         """The raw block of these records. REQUIRES: not empty, equally long, keys ascending."""
         packed_keys = self._pack(keys)
         packed_values = self._pack(values)
-        key_bytes = _common_bytes(set(map(len, keys)))
-        try:
-            value_bytes = _common_bytes(set(map(len, values)))  # type: ignore[arg-type]
-        except TypeError:  # a tombstone has no length
-            value_bytes = 0
+        count = len(keys)
+        key_bytes = _common_bytes(packed_keys, count)
+        value_bytes = _common_bytes(packed_values, count)
         bounds = b"" if value_bytes else _bounds(values, len(packed_values))
-        header = HEADER.pack(len(keys), len(packed_keys), len(packed_values), key_bytes, value_bytes)
+        header = HEADER.pack(count, len(packed_keys), len(packed_values), key_bytes, value_bytes)
         return b"".join((header, packed_keys, packed_values, bounds, _planes(sequences)))
 
 
@@ -111,19 +113,21 @@ def unseal_block(stored: bytes, seed: int, largest: int = MAX_RAW_BLOCK_BYTES) -
 
 
 def check_layout(raw: bytes) -> None:
-    """Check that the columns fill the raw block exactly; all functions below rely on it."""
+    """Check that the columns fill the raw block exactly; all functions below rely on it.
+
+    What is left unchecked are msgpack's items where they differ in length, and the order of the keys.
+    """
     if len(raw) < HEADER.size:
         raise CorruptionError("a block is shorter than its header")
     count, keys_bytes, values_bytes, key_bytes, value_bytes = HEADER.unpack_from(raw)
-    lead = _array_header_bytes(count)
     bounds_bytes = 0 if value_bytes else (count + 1) * (4 if values_bytes > _WIDE else 2)
-    if (
-        count == 0
-        or len(raw) != HEADER.size + keys_bytes + values_bytes + bounds_bytes + 8 * count
-        or (key_bytes and keys_bytes != lead + count * key_bytes)
-        or (value_bytes and values_bytes != lead + count * value_bytes)
-    ):
+    if count == 0 or len(raw) != HEADER.size + keys_bytes + values_bytes + bounds_bytes + 8 * count:
         raise CorruptionError("the columns of a block do not fill it")
+    middle = HEADER.size + keys_bytes
+    if key_bytes and not _are_equal_items(raw, HEADER.size, middle, key_bytes, count):
+        raise CorruptionError("the keys of a block are not as long as it says")
+    if value_bytes and not _are_equal_items(raw, middle, middle + values_bytes, value_bytes, count):
+        raise CorruptionError("the values of a block are not as long as it says")
 
 
 def record_count(raw: bytes) -> int:
@@ -135,40 +139,43 @@ def record_count(raw: bytes) -> int:
 def decode_keys(raw: bytes) -> list[bytes]:
     """The keys column."""
     count, keys_bytes, _, key_bytes, _ = HEADER.unpack_from(raw)
-    return _decode_column(raw[20 : 20 + keys_bytes], count, key_bytes)  # type: ignore[return-value]
+    keys = decode_array(raw[20 : 20 + keys_bytes])
+    if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
+        raise CorruptionError("the keys column of a block is damaged")
+    return keys  # type: ignore[return-value]
 
 
 def decode_columns(raw: bytes) -> tuple[list[bytes], list[bytes | None]]:
     """The keys and values columns."""
     count, keys_bytes, values_bytes, key_bytes, value_bytes = HEADER.unpack_from(raw)
     middle = 20 + keys_bytes
-    keys = _decode_column(raw[20:middle], count, key_bytes)
-    return keys, _decode_column(raw[middle : middle + values_bytes], count, value_bytes, nil=True)  # type: ignore[return-value]
-
-
-def decode_sequences(raw: bytes) -> list[int]:
-    """The sequences column."""
-    return sequences_of(sequence_planes(raw))
+    keys = decode_array(raw[20:middle])
+    values = decode_array(raw[middle : middle + values_bytes])
+    if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
+        raise CorruptionError("the keys column of a block is damaged")
+    if len(values) != count or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
+        raise CorruptionError("the values column of a block is damaged")
+    return keys, values  # type: ignore[return-value]
 
 
 def sequence_planes(raw: bytes) -> bytes:
-    """The bytes of the sequences column, as they are."""
+    """The bytes of the sequences column, as they are; for :func:`decode_sequences`."""
     return raw[-8 * record_count(raw) :]
 
 
-def sequences_of(planes: bytes) -> list[int]:
-    """The sequence numbers in a sequences column."""
-    count = len(planes) // 8
-    numbers = bytearray(len(planes))
+def decode_sequences(blocks: Sequence[bytes]) -> list[int]:
+    """The sequence numbers of successive blocks, given as their planes: several at once cost half as much."""
+    parts = [(planes, len(planes) // 8) for planes in blocks]
+    numbers = bytearray(8 * sum([count for _, count in parts]))
     for plane in range(8):
-        numbers[plane::8] = planes[plane * count : (plane + 1) * count]
+        numbers[plane::8] = b"".join([planes[plane * count : (plane + 1) * count] for planes, count in parts])
     column = array("Q", bytes(numbers))
     if sys.byteorder == "big":
         column.byteswap()
     return column.tolist()
 
 
-def find_value(raw: bytes, key: bytes) -> bytes | None | Missing:
+def find_value(raw: bytes, key: bytes) -> bytes | Missing | None:
     """The value of ``key``, None for a tombstone, MISSING if the block does not hold it."""
     index = find_record(raw, key)
     return MISSING if index < 0 else value_at(raw, index)
@@ -178,12 +185,12 @@ def find_record(raw: bytes, key: bytes) -> int:
     """Index of the record with this key, or -1."""
     count, keys_bytes, _, key_bytes, _ = HEADER.unpack_from(raw)
     if key_bytes == 0:
-        keys = _decode_column(raw[20 : 20 + keys_bytes], count, 0)
-        index = bisect_left(keys, key)  # type: ignore[type-var]
+        keys = decode_keys(raw)
+        index = bisect_left(keys, key)
         return index if index < count and keys[index] == key else -1
-    if len(key) + _BIN_HEADER[len(key).bit_length()] != key_bytes:
+    if len(key) + 2 != key_bytes:
         return -1
-    item = _LEAD8[len(key)] + key if key_bytes < 258 else _pack_key(key)
+    item = _LEAD8[len(key)] + key
     first = 20 + _array_header_bytes(count)
     end = 20 + keys_bytes
     place = raw.find(item, first, end)
@@ -197,7 +204,7 @@ def value_at(raw: bytes, index: int) -> bytes | None:
     count, keys_bytes, values_bytes, _, value_bytes = HEADER.unpack_from(raw)
     column = 20 + keys_bytes
     if value_bytes:
-        start = column + (1 if count < 16 else _array_header_bytes(count)) + index * value_bytes
+        start = column + _array_header_bytes(count) + index * value_bytes
         end = start + value_bytes
     elif values_bytes > _WIDE:
         start, end = _WIDE_BOUNDS.unpack_from(raw, column + values_bytes + 4 * index)
@@ -221,10 +228,9 @@ def value_at(raw: bytes, index: int) -> bytes | None:
     raise CorruptionError(f"a value begins with the byte {lead}")
 
 
-def sequence_at(raw: bytes, index: int) -> int:
-    """The sequence number of the record ``index``."""
-    count = record_count(raw)
-    return int.from_bytes(raw[len(raw) - 8 * count + index :: count], "little")
+def sequence_at(planes: bytes, index: int) -> int:
+    """The sequence number of the record ``index``, from the block's planes."""
+    return int.from_bytes(planes[index :: len(planes) // 8], "little")
 
 
 def decode_array(data: bytes) -> list[object]:
@@ -238,27 +244,24 @@ def decode_array(data: bytes) -> list[object]:
     return items
 
 
-def _decode_column(data: bytes, count: int, item_bytes: int, *, nil: bool = False) -> list[object]:
-    items = decode_array(data)
-    if len(items) != count:
-        raise CorruptionError(f"a column holds {len(items)} items instead of {count}")
-    # Equally long items need no look at each: two slices show that a bin8 of that length begins at every step.
-    if 0 < item_bytes < 258:
-        first = len(data) - count * item_bytes
-        lengths = bytes((item_bytes - 2,)) * count if item_bytes > 1 else b""
-        if data[first::item_bytes] == _BIN8_LEAD * count and data[first + 1 :: item_bytes] == lengths:
-            return items
-    if not set(map(type, items)) <= ({bytes, type(None)} if nil else {bytes}):
-        raise CorruptionError("a column holds items that are not bytes")
-    return items
+def _common_bytes(packed: bytes, count: int) -> int:
+    """Bytes of each item of a packed column if they are equally long bins of at most 257 bytes, else 0."""
+    size = (len(packed) - _array_header_bytes(count)) // count
+    return size if _are_equal_items(packed, 0, len(packed), size, count) else 0
 
 
-def _common_bytes(lengths: set[int]) -> int:
-    """Bytes of a bin item with the one length in the set; 0 if there are several."""
-    if len(lengths) != 1:
-        return 0
-    (length,) = lengths
-    return length + _BIN_HEADER[length.bit_length()]
+def _are_equal_items(data: bytes, start: int, end: int, size: int, count: int) -> bool:
+    """Whether the column ``data[start:end]`` is an array of bins that all take ``size`` bytes, at most 257.
+
+    Two slices prove it: at every step begins a bin8 whose length leads to the next step.
+    """
+    first = start + _array_header_bytes(count)
+    return (
+        _SMALLEST_ITEM <= size <= _LARGEST_ITEM
+        and end - first == count * size
+        and data[first:end:size] == _BIN8_LEAD * count
+        and data[first + 1 : end : size] == _BYTES[size - 2] * count
+    )
 
 
 def _bounds(values: list[bytes | None], packed_bytes: int) -> bytes:
@@ -267,8 +270,11 @@ def _bounds(values: list[bytes | None], packed_bytes: int) -> bytes:
     if None in values:
         # A tombstone counts as an empty value here, whose item is one byte longer than nil.
         lengths = list(map(len, map({None: b""}.get, values, values)))  # type: ignore[arg-type]
-        sizes = map(sub, map(add, lengths, map(_BIN_HEADER.__getitem__, map(int.bit_length, lengths))),
-                    map(is_, values, repeat(None)))
+        sizes = map(
+            sub,
+            map(add, lengths, map(_BIN_HEADER.__getitem__, map(int.bit_length, lengths))),
+            map(is_, values, repeat(None)),
+        )
     else:
         lengths = list(map(len, values))  # type: ignore[arg-type]
         sizes = map(add, lengths, map(_BIN_HEADER.__getitem__, map(int.bit_length, lengths)))
@@ -278,7 +284,7 @@ def _bounds(values: list[bytes | None], packed_bytes: int) -> bytes:
     return bounds.tobytes()
 
 
-def _planes(sequences: list[int]) -> bytes:
+def _planes(sequences: Sequence[int]) -> bytes:
     numbers = array("Q", sequences)
     if sys.byteorder == "big":
         numbers.byteswap()
@@ -291,10 +297,5 @@ def _array_header_bytes(count: int) -> int:
     return 1 if count < 16 else 3 if count <= _WIDE else 5
 
 
-def _pack_key(key: bytes) -> bytes:
-    packed: bytes = msgpack.packb(key)
-    return packed
-
-
 def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} does not belong here")
+    raise CorruptionError(f"msgpack extension type {code} of {len(data)} bytes does not belong here")

@@ -51,7 +51,7 @@ def compress(raw: bytes, codec: Codec) -> tuple[int, bytes]:
         return 0, raw
     if len(packed) > len(raw) - len(raw) // _LEAST_SAVING:
         return 0, raw
-    return codec.value, packed
+    return codec, packed
 
 
 def decompress(payload: bytes, codec: int, raw_length: int) -> bytes:

@@ -32,6 +32,7 @@ that ends a segment for good.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from typing import Any
@@ -62,6 +63,9 @@ _KEY_HEAD = struct.Struct(">BQBI")
 _BIN_HEAD = struct.Struct(">BI")
 _SEQUENCE_HEAD = struct.Struct(">BQ")
 assert (_CRC_HEAD.size, _KEY_HEAD.size, _BIN_HEAD.size, _SEQUENCE_HEAD.size) == (5, 14, 5, 9)
+
+# The hottest path of the product: bound once.
+_pack_crc_head, _pack_key_head, _pack_bin_head = _CRC_HEAD.pack, _KEY_HEAD.pack, _BIN_HEAD.pack
 
 _UINT32, _UINT64, _BIN32, _ARRAY32, _NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
 
@@ -122,9 +126,9 @@ def chain_seed(header: bytes) -> int:
     return seed
 
 
-def put_body(sequence: int, key: bytes, value: bytes, _key_head=_KEY_HEAD.pack, _bin_head=_BIN_HEAD.pack) -> bytes:  # type: ignore[no-untyped-def]
-    """Body (all but the checksum) of the frame of one put. The packers are arguments to be locals: this is hot."""
-    return _key_head(0xCF, sequence, 0xC6, len(key)) + key + _bin_head(0xC6, len(value)) + value  # type: ignore[no-any-return]
+def put_body(sequence: int, key: bytes, value: bytes) -> bytes:
+    """Body (all but the checksum) of the frame of one put."""
+    return _pack_key_head(_UINT64, sequence, _BIN32, len(key)) + key + _pack_bin_head(_BIN32, len(value)) + value
 
 
 def delete_body(sequence: int, key: bytes) -> bytes:
@@ -161,9 +165,9 @@ def _control_body(sequence: int, payload: bytes) -> bytes:
     return _SEQUENCE_HEAD.pack(_UINT64, sequence) + _NIL + _BIN_HEAD.pack(_BIN32, len(payload)) + payload
 
 
-def frame(checksum: int, body: bytes, _head=_CRC_HEAD.pack) -> bytes:  # type: ignore[no-untyped-def]
+def frame(checksum: int, body: bytes) -> bytes:
     """A whole frame from its checksum (``crc32(body, checksum of the frame before)``) and body."""
-    return _head(0xCE, checksum) + body  # type: ignore[no-any-return]
+    return _pack_crc_head(_UINT32, checksum) + body
 
 
 def is_seal(key: object, value: object) -> bool:
@@ -228,11 +232,9 @@ def _unpack_until_bad(data: bytes, count: int | None = None) -> list[Any]:
     unpacker = msgpack.Unpacker(use_list=False, strict_map_key=False, max_buffer_size=max(len(data), 1))
     unpacker.feed(data)
     flat: list[Any] = []
-    try:
-        # list.extend keeps what it got before the exception.
+    # What follows the last good object may be no msgpack. list.extend keeps what it got before the exception.
+    with suppress(ValueError, TypeError, msgpack.UnpackException):
         flat.extend(unpacker if count is None else islice(unpacker, count))
-    except (ValueError, TypeError, msgpack.UnpackException):
-        pass  # What follows the last good object is not msgpack; the caller sees it as the end of the run.
     return flat
 
 

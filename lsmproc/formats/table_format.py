@@ -13,9 +13,9 @@ the file stands under a checksum that also binds it to its table and its place.
 
 * An *index partition* describes up to ``PARTITION_BLOCKS`` adjacent blocks: a msgpack array ``[last keys, sizes]``, the
   sizes being the stored bytes of the blocks as u32s in one bin. Offsets are running sums of sizes.
-* The *top index* is a msgpack array of arrays, one item each per partition: ``[last keys, bytes of the stored partition,
-  count of blocks, bytes of all its blocks]``. Tables up to about 64 MiB have one partition, read when the table is
-  opened; partitions of larger tables are read when first needed.
+* The *top index* is a msgpack array of arrays, one item each per partition: ``[last keys, bytes of the stored
+  partition, count of blocks, bytes of all its blocks]``. Tables up to about 64 MiB have one partition, read when the
+  table is opened; partitions of larger tables are read when first needed, and then stay too.
 * The *filter* is what bloom_filter.py draws, stored uncompressed; an empty one means no filter.
 * The *properties* are a msgpack array of the fields of :class:`Properties`, in their order, after a layout number.
 

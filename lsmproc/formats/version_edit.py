@@ -64,7 +64,7 @@ def decode_file_metadata(fields: object) -> FileMetadata:
     if not isinstance(fields, (list, tuple)) or len(fields) != len(_FILE_FIELD_TYPES):
         raise CorruptionError("a table description has the wrong shape")
     for field, expected in zip(fields, _FILE_FIELD_TYPES, strict=True):
-        if type(field) is not expected or (expected is int and field < 0):
+        if type(field) is not expected or (isinstance(field, int) and field < 0):
             raise CorruptionError(f"a table description holds {field!r:.60} where {expected.__name__} belongs")
     return FileMetadata(*fields)
 
@@ -119,4 +119,4 @@ def _number(value: object) -> int:
 
 
 def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} does not belong here")
+    raise CorruptionError(f"msgpack extension type {code} ({len(data)} bytes) does not belong here")

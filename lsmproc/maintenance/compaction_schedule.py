@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lsmproc.protocols import Background, CompactionPicker
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
-    from lsmproc.storage.version import Version
 
 _log = logging.getLogger("lsmproc")
 
@@ -189,7 +188,9 @@ class CompactionSchedule:
                 paced=False,
             )
             self._background.submit(
-                request, priority, lambda reply, part=part: self._answered(running, part, reply)  # type: ignore[misc]
+                request,
+                priority,
+                lambda reply, part=part: self._answered(running, part, reply),  # type: ignore[misc]
             )
 
     def _move(self, compaction: Compaction) -> None:
@@ -201,8 +202,10 @@ class CompactionSchedule:
         try:
             self._tree.change(edit)
         except Error as error:
-            self._on_error(BackgroundError(f"moving tables failed: {error}", job=compaction.reason))
+            self.retries.failed()
+            _log.warning("moving tables failed and will be tried again: %s", error)
         else:
+            self.retries.succeeded()
             self._statistics.record_move(compaction.output_level, compaction.input_bytes)
 
     def _answered(self, running: _Running, part: int, reply: CompactionDone | JobFailed | object) -> None:

@@ -84,7 +84,9 @@ class FlushQueue:
                     paced=False,
                 )
                 self._background.submit(
-                    request, Priority.FLUSH, lambda reply, of=immutable: self._answered(of, reply)  # type: ignore[misc]
+                    request,
+                    Priority.FLUSH,
+                    lambda reply, of=immutable: self._answered(of, reply),  # type: ignore[misc]
                 )
 
     @property

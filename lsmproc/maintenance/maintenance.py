@@ -47,14 +47,14 @@ class Maintenance:
         droppable_below: Callable[[], int],
         flush_workers: int,
         compaction_workers: int,
-        prepares_spare: bool,
+        prepare_spare: Callable[[], None] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start nothing yet. ``prepares_spare``: whether to allocate log segments ahead of their use."""
+        """Start nothing yet. ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted."""
         self._tree = tree
         self._write_path = write_path
         self._background = background
-        self._prepares_spare = prepares_spare
+        self._prepare_spare = prepare_spare
         self._clock = clock
         self._changed = threading.Condition()
         self._idle = False
@@ -102,8 +102,8 @@ class Maintenance:
         """A memtable waits for its flush; runs on the writer's thread."""
         self._tree.update_backlog()
         self.wake()
-        if self._prepares_spare and not self._closing:
-            self._background.call_soon(self._write_path.prepare_spare)
+        if self._prepare_spare is not None and not self._closing:
+            self._background.call_soon(self._prepare_spare)
 
     def tick(self) -> None:
         """From time to time: retry what failed, and remove files whose last reader has gone."""
@@ -143,6 +143,10 @@ class Maintenance:
         self._compactions.paused = paused
         self.wake()
 
+    def refuse(self, error: Error) -> None:
+        """Do nothing at all, and raise ``error`` when asked to: the store is read-only."""
+        self._error = error
+
     @property
     def running(self) -> tuple[str, ...]:
         """The running jobs in words."""
@@ -153,7 +157,7 @@ class Maintenance:
         """Why background work has ended for good, if it has."""
         return self._error
 
-    def close(self, timeout: float) -> None:
+    def close(self) -> None:
         """Start nothing any more and let go of those who wait. Idempotent."""
         self._closing = True
         closed = ClosedError("the store was closed")

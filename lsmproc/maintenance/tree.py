@@ -25,6 +25,7 @@ from lsmproc.write_controller import Backlog
 if TYPE_CHECKING:
     from lsmproc.formats.messages import JobOutput, SegmentEnd
     from lsmproc.formats.version_edit import FileMetadata, VersionEdit
+    from lsmproc.log_segments import LogSegments
     from lsmproc.protocols import CompactionPicker
     from lsmproc.read_view import ImmutableMemtable
     from lsmproc.storage.file_system import FileSystem
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
 
 
 class Tree:
-    """Changes the tree. Not thread-safe but for ``update_backlog``: the background's callbacks use it, one at a time."""
+    """Changes the tree. Used by the background's callbacks, one at a time; ``update_backlog`` is thread-safe."""
 
     def __init__(
         self,
         fs: FileSystem,
         version_set: VersionSet,
         tables: TableCache,
+        log: LogSegments | None,
         write_path: WritePath,
         picker: CompactionPicker,
         controller: WriteController,
@@ -51,6 +53,7 @@ class Tree:
         self._fs = fs
         self._version_set = version_set
         self._tables = tables
+        self._log = log
         self._write_path = write_path
         self._picker = picker
         self._controller = controller
@@ -108,6 +111,7 @@ class Tree:
             self._fs.unlink(name)
 
     def _remove_segments(self, segments: tuple[SegmentEnd, ...]) -> None:
-        self._write_path.forget_segments(segments)
+        if self._log is not None:
+            self._log.forget(segments)
         for segment in segments:
             self.remove_file(wal_name(segment.number))

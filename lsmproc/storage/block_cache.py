@@ -1,8 +1,8 @@
 """The block cache: one byte budget for the decoded blocks of all tables of all stores of a process.
 
 Each table reader has a list with one slot per block; a cached block hangs in its slot, so a hit is a list index and
-takes no lock. The cache keeps the blocks in a ring and evicts with CLOCK (second chance, Corbató 1968): a block that was
-hit since the hand last passed stays for another round. Only inserting and evicting take the lock.
+takes no lock. The cache keeps the blocks in a ring and evicts with CLOCK (second chance, Corbató 1968): a block that
+was hit since the hand last passed stays for another round. Only inserting and evicting take the lock.
 
 A block is first kept as its raw bytes, which costs nothing to make. The second hit turns it into a dict, which
 takes about twice the memory and answers in a quarter of the time; so the blocks that are hit pay for themselves,

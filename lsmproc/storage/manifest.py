@@ -85,6 +85,8 @@ class LogManifest:
         self._new_number = new_number
         self._fd = -1
         self.number = 0
+        self._seed = self._checksum = self._end = self._opening_bytes = self._count = 0
+        self._whole = False  # whether CURRENT names this file and it ends with a whole frame
         self._roll(version)
 
     def append(self, edit: VersionEdit, after: Version) -> None:
@@ -114,7 +116,9 @@ class LogManifest:
         try:
             self._fs.fdatasync(self._fd)
         except StorageError as error:
-            raise DurabilityError(error.errno, "the manifest could not be synced", manifest_name(self.number)) from error
+            raise DurabilityError(
+                error.errno, "the manifest could not be synced", manifest_name(self.number)
+            ) from error
         self._write(promise_body(self._count, self._seed, self._end))
 
     def _write(self, body: bytes) -> None:

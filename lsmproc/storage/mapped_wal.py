@@ -35,6 +35,7 @@ class MappedWal:
         self.number = number
         self.name = wal_name(number)
         self.durable_end = 0
+        self.sealed = False
         self._fs = fs
         self._tip = (0, 0, 0)
         self._seed = 0
@@ -90,7 +91,9 @@ class MappedWal:
                 # fdatasync also writes back pages dirtied through a shared map of the file.
                 self._fs.fdatasync(self._fd)
             except OSError as error:
-                raise DurabilityError(error.errno, f"the log could not be synced: {error.strerror}", self.name) from error
+                raise DurabilityError(
+                    error.errno, f"the log could not be synced: {error.strerror}", self.name
+                ) from error
         return end
 
     def promise(self, durable_end: int) -> None:
@@ -102,6 +105,7 @@ class MappedWal:
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""
         self.append(seal_body(self._tip[2]), self._tip[2])
+        self.sealed = True
         end, checksum, last_sequence = self._tip
         return SegmentEnd(self.number, end, checksum, last_sequence)
 

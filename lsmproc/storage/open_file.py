@@ -1,8 +1,8 @@
 """Descriptors of immutable files: a bounded number is open, and none is closed under a read.
 
-Each table asks :class:`OpenFiles` for its descriptor when it needs one. Above the capacity, the pool takes the descriptor
-of a table that was not read lately away again; that table opens its file anew at its next read. "Taking away" only
-drops references: a reading thread holds its own, and the descriptor closes when the last one is gone.
+Each table asks :class:`OpenFiles` for its descriptor when it needs one. Above the capacity, the pool takes the
+descriptor of a table that was not read lately away again; that table opens its file anew at its next read. "Taking
+away" only drops references: a reading thread holds its own, and the descriptor closes when the last one is gone.
 """
 
 from __future__ import annotations

@@ -10,7 +10,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import BlockEncoder, check_layout, decode_columns, decode_sequences, seal_block
+from lsmproc.formats.block import (
+    BlockEncoder,
+    check_layout,
+    decode_columns,
+    decode_sequences,
+    seal_block,
+    sequence_planes,
+)
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.table_format import (
     MAX_SECTION_BYTES,
@@ -120,7 +127,7 @@ class PlainTableReader:
         self._sequences: list[int] = []
         self._positions: dict[bytes, int] | None = None  # made at the first lookup
 
-    def get(self, key: bytes, _key_hash: int, /) -> bytes | None | Missing:
+    def get(self, key: bytes, _key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""
         records = self._records
         if records is None:
@@ -191,4 +198,4 @@ class PlainTableReader:
             raise self._input.damage(error, 0) from error
         if len(keys) != self.metadata.entries:
             raise self._input.damage(f"the table holds {len(keys)} records instead of {self.metadata.entries}", 0)
-        return keys, values, decode_sequences(raw)
+        return keys, values, decode_sequences([sequence_planes(raw)])

@@ -11,7 +11,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import accumulate
-from operator import add
 
 import xxhash
 
@@ -59,7 +58,8 @@ class BlockTableBuilder:
         self._block_sizes: list[int] = []
         self._keys: list[bytes] = []  # not in a block yet
         self._values: list[bytes | None] = []
-        self._sequences: list[int] = []
+        self._sequences = array("Q")
+        self._sizes: list[int] = []  # bytes of each of these records
         self._output = TableOutput(fs, name, grant)
 
     @property
@@ -69,17 +69,19 @@ class BlockTableBuilder:
 
     def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
         """See TableBuilder.add."""
-        self._totals.add(keys, values, sequences)
+        sizes = self._totals.add(keys, values, sequences)
         if self._filter_bits:
             self._hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
+        self._sequences.fromlist(sequences)
         if self._keys:
             keys = self._keys + keys
             values = self._values + values
-            sequences = self._sequences + sequences
-        taken = self._cut_blocks(keys, values, sequences)
+            sizes = self._sizes + sizes
+        taken = self._cut_blocks(keys, values, self._sequences, sizes)
         self._keys = keys[taken:]
         self._values = values[taken:]
-        self._sequences = sequences[taken:]
+        self._sequences = self._sequences[taken:]
+        self._sizes = sizes[taken:]
 
     def finish(self) -> FileMetadata:
         """See TableBuilder.finish."""
@@ -89,7 +91,9 @@ class BlockTableBuilder:
         top = self._write_partitions()
         filter_handle = BlockHandle(self._output.size, 0)
         if self._filter_bits:
-            filter_handle = self._write_section(build_bloom_filter(self._hashes, len(self._hashes), self._filter_bits), compressed=False)
+            filter_handle = self._write_section(
+                build_bloom_filter(self._hashes, len(self._hashes), self._filter_bits), compressed=False
+            )
         index_handle = self._write_section(encode_top_index(top))
         properties = Properties(
             *totals.fields(), self._unique_id, len(self._block_sizes), self._codec.value, self._filter_bits
@@ -105,9 +109,11 @@ class BlockTableBuilder:
         """See TableBuilder.abandon."""
         self._output.abandon()
 
-    def _cut_blocks(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> int:
+    def _cut_blocks(
+        self, keys: list[bytes], values: list[bytes | None], sequences: array[int], sizes: list[int]
+    ) -> int:
         """Write all full blocks; returns how many records they took."""
-        ends = list(accumulate(map(add, map(len, keys), _lengths(values))))
+        ends = list(accumulate(sizes))
         start = 0
         before = 0
         while (last := bisect_left(ends, before + self._block_bytes, start)) < len(ends):
@@ -117,7 +123,7 @@ class BlockTableBuilder:
             before = ends[last]
         return start
 
-    def _write_block(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
+    def _write_block(self, keys: list[bytes], values: list[bytes | None], sequences: array[int]) -> None:
         raw = self._encoder.encode(keys, values, sequences)
         stored = seal_block(raw, self._codec, self._unique_id ^ self._output.size)
         self._last_keys.append(keys[-1])
@@ -152,11 +158,3 @@ class BlockTableBuilder:
                 raise CorruptionError("a new table does not read back as written", file=self._name)
         finally:
             reader.close()
-
-
-def _lengths(values: list[bytes | None]) -> list[int]:
-    """The values' lengths, 0 for a tombstone."""
-    try:
-        return list(map(len, values))  # type: ignore[arg-type]
-    except TypeError:  # a tombstone has no length
-        return list(map(len, map({None: b""}.get, values, values)))  # type: ignore[arg-type]

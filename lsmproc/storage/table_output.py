@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from operator import add
 
 import xxhash
 
@@ -93,8 +94,11 @@ class TableTotals:
         self._largest_sequence = 0
         self.raw_bytes = 0
 
-    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
-        """Count records. Raises ValueError unless they follow those before."""
+    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> list[int]:
+        """Count records; returns the bytes of key and value of each.
+
+        Raises ValueError unless they follow those before. REQUIRES: the keys ascend; it would cost to look.
+        """
         if not keys or not len(keys) == len(values) == len(sequences):
             raise ValueError("a table takes equally long columns that are not empty")
         if self._entries == 0:
@@ -103,15 +107,18 @@ class TableTotals:
             raise ValueError(f"the key {keys[0]!r:.60} does not follow {self._largest!r:.60}")
         self._largest = keys[-1]
         self._entries += len(keys)
-        tombstones = values.count(None)
-        self._tombstones += tombstones
-        self.raw_bytes += len(b"".join(keys))
-        if tombstones:
-            self.raw_bytes += len(b"".join(filter(None, values)))
-        else:
-            self.raw_bytes += len(b"".join(values))  # type: ignore[arg-type]
-        self._smallest_sequence = min(self._smallest_sequence, min(sequences))
-        self._largest_sequence = max(self._largest_sequence, max(sequences))
+        try:
+            sizes = list(map(add, map(len, keys), map(len, values)))  # type: ignore[arg-type]
+        except TypeError:  # a tombstone has no length
+            self._tombstones += values.count(None)
+            lengths = map(len, map({None: b""}.get, values, values))  # type: ignore[arg-type]
+            sizes = list(map(add, map(len, keys), lengths))
+        self.raw_bytes += sum(sizes)
+        lowest = min(sequences)
+        highest = max(sequences)
+        self._smallest_sequence = min(self._smallest_sequence, lowest)
+        self._largest_sequence = max(self._largest_sequence, highest)
+        return sizes
 
     def fields(self) -> tuple[bytes, bytes, int, int, int, int, int]:
         """The totals in the order of Properties and FileMetadata. Raises ValueError if nothing was added."""

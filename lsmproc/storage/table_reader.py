@@ -23,7 +23,7 @@ from lsmproc.formats.block import (
     find_record,
     find_value,
     sequence_at,
-    sequences_of,
+    sequence_planes,
     unseal_block,
     value_at,
 )
@@ -102,7 +102,7 @@ class BlockTableReader:
             [],
         )
 
-    def get(self, key: bytes, key_hash: int, /) -> bytes | None | Missing:
+    def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""
         words, word_count, masks, last_keys, slots = self._state
         mask = masks[key_hash & 4095]
@@ -138,7 +138,7 @@ class BlockTableReader:
         if raw is None:
             return _lookup_unfolded(block, key)  # type: ignore[arg-type]
         place = find_record(raw, key)
-        return MISSING if place < 0 else (sequence_at(raw, place), value_at(raw, place))
+        return MISSING if place < 0 else (sequence_at(sequence_planes(raw), place), value_at(raw, place))
 
     @property
     def block_count(self) -> int:
@@ -185,14 +185,14 @@ class BlockTableReader:
         """See TableReader.columns_with_sequences."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
-        sequences: list[int] = []
+        planes: list[bytes] = []
         for partition, start, stop in self._spans(first, count):
             for index, raw in enumerate(self._raw_blocks(partition, start, stop), start):
                 block_keys, block_values = self._decode(raw, partition.offsets[index])
                 keys += block_keys
                 values += block_values
-                sequences += decode_sequences(raw)
-        return keys, values, sequences
+                planes.append(sequence_planes(raw))
+        return keys, values, decode_sequences(planes)
 
     def verify(self) -> None:
         """See TableReader.verify."""
@@ -206,7 +206,7 @@ class BlockTableReader:
                 if partition is not None:
                     self._cache.drop(partition.slots)
 
-    def _get_beyond(self, key: bytes, key_hash: int) -> bytes | None | Missing:
+    def _get_beyond(self, key: bytes, key_hash: int) -> bytes | Missing | None:
         """Get from a table that is not loaded or has several partitions, or of a key after the last one."""
         directory = self._directory
         if directory is None:
@@ -224,7 +224,7 @@ class BlockTableReader:
         records = block.records
         return self._get_folded(block, key) if records is None else records.get(key, MISSING)
 
-    def _get_folded(self, block: CachedBlock, key: bytes) -> bytes | None | Missing:
+    def _get_folded(self, block: CachedBlock, key: bytes) -> bytes | Missing | None:
         """Get from a cached block that is still raw, or has just been unfolded by another thread."""
         raw = block.raw
         if raw is not None and block.hits < _UNFOLD_HITS:
@@ -280,14 +280,13 @@ class BlockTableReader:
 
     def _all_columns(self) -> Iterator[tuple[list[bytes], list[bytes | None], list[int]]]:
         """Everything, for verify, which also compares it with the fences and the filter."""
-        words, word_count, masks, _, _ = self._state
         for first in range(0, self.block_count, _VERIFY_BLOCKS):
             for partition, start, stop in self._spans(first, _VERIFY_BLOCKS):
                 for index, raw in enumerate(self._raw_blocks(partition, start, stop), start):
                     keys, values = self._decode(raw, partition.offsets[index])
                     if keys[-1] != partition.last_keys[index]:
                         raise self._input.damage("a block does not end with its fence", partition.offsets[index])
-                    yield keys, values, decode_sequences(raw)
+                    yield keys, values, decode_sequences([sequence_planes(raw)])
 
     def _load(self) -> _Directory:
         """Load footer, properties, index and filter, once."""
@@ -355,4 +354,4 @@ def _lookup_unfolded(block: CachedBlock, key: bytes) -> tuple[int, bytes | None]
     value = records.get(key, MISSING)
     if isinstance(value, Missing):
         return MISSING
-    return sequences_of(block.planes)[list(records).index(key)], value
+    return sequence_at(block.planes, list(records).index(key)), value

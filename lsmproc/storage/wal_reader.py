@@ -99,7 +99,9 @@ def read_log(
         encoded = fs.pread(fd, HEADER_SIZE, 0)
         header = decode_header(encoded, name)
         if header.kind != kind:
-            raise CorruptionError(f"a log file of kind {header.kind} stands where kind {kind} belongs", file=name, offset=8)
+            raise CorruptionError(
+                f"a log file of kind {header.kind} stands where kind {kind} belongs", file=name, offset=8
+            )
         if store_uuid is not None and header.store_uuid != store_uuid:
             raise CorruptionError("the file belongs to another store", file=name, offset=16)
         seed = chain_seed(encoded)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from lsmproc.errors import CorruptionError, DurabilityError, StorageError
 from lsmproc.formats.file_names import wal_name
-from lsmproc.formats.log_format import KIND_WAL, HEADER_SIZE
+from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.storage.file_system import READ_WRITE, FileSystem
 from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log

@@ -31,6 +31,7 @@ class PwriteWal:
         number: file number of the segment.
         end: bytes written so far, header included.
         durable_end: bytes known to survive power loss.
+        sealed: no commit can follow.
     """
 
     def __init__(self, fs: FileSystem, number: int, allocate_bytes: int) -> None:
@@ -38,6 +39,7 @@ class PwriteWal:
         self.number = number
         self.name = wal_name(number)
         self.durable_end = 0
+        self.sealed = False
         self._fs = fs
         self._pwrite = fs.pwrite
         # End, checksum and last sequence change together: one attribute, so that an exception that arrives
@@ -100,7 +102,9 @@ class PwriteWal:
             try:
                 self._fs.fdatasync(self._fd)
             except OSError as error:
-                raise DurabilityError(error.errno, f"the log could not be synced: {error.strerror}", self.name) from error
+                raise DurabilityError(
+                    error.errno, f"the log could not be synced: {error.strerror}", self.name
+                ) from error
         return end
 
     def promise(self, durable_end: int) -> None:
@@ -113,6 +117,7 @@ class PwriteWal:
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""
         self.append(seal_body(self._tip[2]), self._tip[2])
+        self.sealed = True
         end, checksum, last_sequence = self._tip
         return SegmentEnd(self.number, end, checksum, last_sequence)
 

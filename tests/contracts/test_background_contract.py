@@ -59,7 +59,9 @@ def make_background(stand_in_jobs: ModuleType) -> Iterator[MakeBackground]:
     """Makes backgrounds that run stand-in jobs, and closes them after the test."""
     made: list[AnyBackground] = []
 
-    def make(kind: type[AnyBackground], flushers: int = 1, compactors: int = 1, rate: int | None = None) -> AnyBackground:
+    def make(
+        kind: type[AnyBackground], flushers: int = 1, compactors: int = 1, rate: int | None = None
+    ) -> AnyBackground:
         name = stand_in_jobs.__name__
         background = kind(flushers, compactors, RateLimiter(rate), flush_runner=name, compaction_runner=name)
         made.append(background)
@@ -194,7 +196,11 @@ def test_a_higher_priority_overtakes_what_waits(
 
 @pytest.mark.parametrize("kind", CONCURRENT_KINDS)
 def test_a_flush_does_not_wait_for_compactions(
-    kind: type[AnyBackground], make_background: MakeBackground, stand_in_jobs: ModuleType, replies: Replies, tmp_path: Path
+    kind: type[AnyBackground],
+    make_background: MakeBackground,
+    stand_in_jobs: ModuleType,
+    replies: Replies,
+    tmp_path: Path,
 ) -> None:
     """Flushes have workers of their own."""
     background = make_background(kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +38,6 @@ ANSWER_AT_LENGTH = 8  # with an answer of some MiB, which takes many writes to t
 ANSWER_TOO_LONG = 9  # with an answer above the limit of a message
 HANG = 10  # never look at anything again
 MODULES = 11  # leave the names of all imported modules in the file "modules"
-SIGNALS = 12  # as HOLD
 
 HOLD_DEADLINE_SECONDS = 30.0
 _TABLE = FileMetadata(0, 1, 1, 1, b"a", b"z", 1, 0, 1, 1, 2)
@@ -66,7 +66,7 @@ def run(request: Request, grant: Callable[[int], None], open_file_system: object
     outputs: tuple[JobOutput, ...] = ()
     grant(0)
     match request.epoch:
-        case 2 | 12:
+        case 2:
             _mark(directory, request)
             _hold(directory, grant)
         case 3:
@@ -88,8 +88,6 @@ def run(request: Request, grant: Callable[[int], None], open_file_system: object
             _mark(directory, request)
             threading.Event().wait(HOLD_DEADLINE_SECONDS)
         case 11:
-            import sys  # noqa: PLC0415 - only this behaviour needs it, and imports are what it reports.
-
             (directory / "modules").write_text("\n".join(sorted(sys.modules)))
     done = FlushDone if isinstance(request, FlushRequest) else CompactionDone
     return done(request.job, request.attempt, outputs, _COST)

@@ -78,11 +78,11 @@ def make_runs(stand_in_jobs: ModuleType) -> Iterator[Callable[..., Runs]]:
     """Makes process backgrounds with stand-in jobs and closes them after the test."""
     made = []
 
-    def make(flushers: int = 1, compactors: int = 1, rate: int | None = None) -> Runs:
+    def make(flushers: int = 1, compactors: int = 1, rate: int | None = None, niceness: int = 0) -> Runs:
         name = stand_in_jobs.__name__
         limiter = RateLimiter(rate)
         runs = Runs(
-            ProcessBackground(flushers, compactors, limiter, flush_runner=name, compaction_runner=name)
+            ProcessBackground(flushers, compactors, limiter, niceness, flush_runner=name, compaction_runner=name)
         )
         made.append(runs)
         return runs

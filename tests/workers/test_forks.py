@@ -14,7 +14,8 @@ background = make()
 run(background, jobs.flush(1))
 
 def targets():
-    return {{os.readlink(f"/proc/self/fd/{{fd}}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{{fd}}")}}
+    paths = [os.path.join("/proc/self/fd", fd) for fd in os.listdir("/proc/self/fd")]
+    return {{os.readlink(path) for path in paths if os.path.lexists(path)}}
 
 def child():
     try:
@@ -51,10 +52,12 @@ print("child:", process.exitcode, flush=True)
 @pytest.mark.parametrize("fork", [OS_FORK, MULTIPROCESSING_FORK], ids=["os.fork", "multiprocessing"])
 def test_a_forked_child_cannot_use_or_harm_the_workers(start_script: StartScript, fork: str) -> None:
     """Work is refused there, close does nothing, no pipe stays open, and the parent's worker goes on as before."""
-    script = "import warnings\nwarnings.simplefilter('ignore', DeprecationWarning)\n" + PARENT_AND_CHILD.format(fork=fork)
+    script = "import warnings\nwarnings.simplefilter('ignore', DeprecationWarning)\n" + PARENT_AND_CHILD.format(
+        fork=fork
+    )
     output, errors = start_script(script).communicate(timeout=20)
     lines = output.splitlines()
-    pipes_of_multiprocessing = 0 if fork is OS_FORK else 1
+    pipes_of_multiprocessing = 0 if fork is OS_FORK else 2
     assert "ForkedHandleError" == lines[0], errors
     assert pipes_of_multiprocessing >= lines[1].count("pipe:")
     assert ["child: 0", "FlushDone 0"] == lines[2:]

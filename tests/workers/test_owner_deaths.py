@@ -41,7 +41,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def still_alive(workers: list[psutil.Process]) -> list[psutil.Process]:
-    """The workers that still run after a second. Those that have ended may wait for init, which is not ours, to reap."""
+    """The workers that still run after a second. The ended ones may wait for init to reap them."""
     pause = threading.Event()
     deadline = time.monotonic() + GONE_SECONDS
     while any(map(runs, workers)) and time.monotonic() < deadline:
@@ -69,14 +69,23 @@ def test_workers_leave_when_their_owner_is_killed(start_script: StartScript, sta
 
 def test_workers_leave_though_a_forked_child_lives_on(start_script: StartScript) -> None:
     """The child of a fork closes its copies of the pipes, so they end with the owner."""
-    script = TWO_WORKERS.format(busy=True) + "\nif os.fork() == 0:\n    threading.Event().wait(5); os._exit(0)\n" + WAIT
-    process = start_script(script)
+    fork = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+pid = os.fork()
+if pid == 0:
+    threading.Event().wait(10)
+    os._exit(0)
+print(pid, flush=True)
+"""
+    process = start_script(TWO_WORKERS.format(busy=True) + fork + WAIT)
     workers = workers_of(process)
-    owner = psutil.Process(process.pid)
-    (child,) = [each for each in owner.children() if each not in workers]
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
     process.kill()
-    assert [] == still_alive(workers)
-    child.kill()
+    alive = still_alive(workers)
+    os.kill(child, signal.SIGKILL)
+    assert [] == alive
 
 
 @IDLE_AND_BUSY
@@ -125,7 +134,8 @@ background = make()
 replies = []
 done = threading.Event()
 print("ready", flush=True)
-background.submit(jobs.flush(1, jobs.HOLD, os.getcwd()), Priority.FLUSH, lambda reply: (replies.append(reply), done.set()))
+request = jobs.flush(1, jobs.HOLD, os.getcwd())
+background.submit(request, Priority.FLUSH, lambda reply: (replies.append(reply), done.set()))
 while not done.wait(0.01):
     pass
 print(type(replies[0]).__name__, replies[0].attempt)

@@ -6,8 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from lsmproc.errors import ConfigError
+from lsmproc.rate_limiter import RateLimiter
+from lsmproc.workers.process_background import ProcessBackground
 
 StartScript = Callable[[str], "subprocess.Popen[str]"]
 
@@ -151,7 +156,7 @@ def test_a_job_runs_in_a_program_without_a_file(
 
 
 def test_nothing_of_multiprocessing_is_left_behind(start_script: StartScript) -> None:
-    """No resource tracker is started, and the application's ``active_children`` shows no process that is not its own."""
+    """No resource tracker is started, and the application's ``active_children`` shows no process of ours."""
     script = """
 import multiprocessing, multiprocessing.resource_tracker, psutil
 background = make()
@@ -162,3 +167,13 @@ background.close(5)
 print(len(psutil.Process().children(recursive=True)))
 """
     assert ("1 [] None\n0\n", "") == start_script(script).communicate(timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("module", "asked"), [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")]
+)
+def test_green_threads_are_refused(module: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for processes does not work there; the message names what does."""
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{asked: lambda _: True}))
+    with pytest.raises(ConfigError, match="inline"):
+        ProcessBackground(1, 1, RateLimiter(None))

@@ -1,0 +1,81 @@
+"""lsmproc itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from typing import Any
+
+import lsmproc
+from bench.systems.system import StoreOptions, System
+
+
+class LsmprocSystem:
+    """A store of this package."""
+
+    def __init__(self, directory: str, options: StoreOptions) -> None:
+        self.settings: dict[str, Any] = {} if options.defaults else {
+            "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
+            "block_cache_bytes": options.cache_bytes,
+            "bloom_bits_per_key": (options.bloom_bits,),
+        }
+        self.settings |= {"wal_sync": "every_write" if options.sync else "none"}
+        self._db = lsmproc.open(directory, **self.settings)
+        config = self._db.config
+        self.settings |= {"compression": config.compression, "background": config.background}
+        self.put = self._db.put
+        self.delete = self._db.delete
+        self.get = self._db.get
+        self.get_many = self._db.get_many
+        self.version = _version()
+
+    def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """See System."""
+        with self._db.write_batch() as batch:
+            put = batch.put
+            for key, value in records:
+                put(key, value)
+
+    def scan(self, *, reverse: bool = False) -> Iterator[Any]:
+        """See System."""
+        return self._db.range(reverse=reverse)
+
+    def seek(self, key: bytes, count: int) -> Any:
+        """See System."""
+        return list(islice(self._db.range(key), count))
+
+    def compact(self) -> None:
+        """See System."""
+        self._db.compact_range()
+
+    def flush(self) -> None:
+        """See System."""
+        self._db.flush_memtable()
+
+    def wait_idle(self, timeout: float) -> float:
+        """See System."""
+        self._db.wait_idle(timeout)
+        return time.perf_counter()
+
+    def activity(self) -> tuple[str, ...]:
+        """See System."""
+        running = " ".join(self._db.stats().running_jobs)
+        return tuple(kind for kind in ("flush", "compaction") if kind in running)
+
+    def close(self) -> None:
+        """See System."""
+        self._db.close()
+
+
+def open_system(directory: str, options: StoreOptions) -> System:
+    """See OpenSystem."""
+    return LsmprocSystem(directory, options)
+
+
+def _version() -> str:
+    try:
+        return version("lsmproc")
+    except PackageNotFoundError:
+        return "of this checkout"

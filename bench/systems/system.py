@@ -1,0 +1,108 @@
+"""What a benchmark asks of a store. Each system answers in the way its own documentation recommends.
+
+``put``, ``delete`` and ``get`` may be attributes bound to the system's own methods, so that nothing stands between
+the clock and the system.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+_POLL_SECONDS = 0.002
+_QUIET_SECONDS = 0.25
+_QUIET_SHARE = 0.02  # of one processor: less than this is this poll itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How to open a store; a system without a setting leaves it out of ``settings``."""
+
+    sync: bool  # each write returns when it survives power loss
+    cache_bytes: int
+    write_buffer_bytes: int
+    bloom_bits: int
+    defaults: bool = False  # the system's own defaults count, whatever else is said here
+
+
+class System(Protocol):
+    """An open store."""
+
+    @property
+    def version(self) -> str:
+        """Of the system and its binding."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was opened with, in its own words."""
+
+    @property
+    def put(self) -> Callable[[bytes, bytes], Any]:
+        """Set one record."""
+
+    @property
+    def delete(self) -> Callable[[bytes], Any]:
+        """Remove one record."""
+
+    @property
+    def get(self) -> Callable[[bytes], bytes | None]:
+        """One value, or None."""
+
+    def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Set records as one batch."""
+
+    def get_many(self, keys: list[bytes]) -> Any:
+        """Values of keys, in whatever form the system has for it."""
+
+    def scan(self, *, reverse: bool = False) -> Iterator[Any]:
+        """All records in order."""
+
+    def seek(self, key: bytes, count: int) -> Any:
+        """The first ``count`` records from ``key`` on, as a list."""
+
+    def compact(self) -> None:
+        """Merge everything into the form that is best for reading, and wait for it."""
+
+    def flush(self) -> None:
+        """Write what is in memory to tables, if the system can be asked to."""
+
+    def wait_idle(self, timeout: float) -> float:
+        """Wait for all background work; the time.perf_counter() at which it was done. Raises TimeoutError."""
+
+    def activity(self) -> tuple[str, ...]:
+        """The kinds of background work that run now: "flush", "compaction"."""
+
+    def close(self) -> None:
+        """Close."""
+
+
+class OpenSystem(Protocol):
+    """Opens a system's store in a directory, or makes it."""
+
+    def __call__(self, directory: str, options: StoreOptions) -> System:
+        """Open."""
+
+
+def poll(done: Callable[[], bool], timeout: float) -> float:
+    """Ask until ``done``; the time at which it was. Raises TimeoutError."""
+    deadline = time.perf_counter() + timeout
+    while not done():
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"background work goes on after {timeout:g} s")
+        time.sleep(_POLL_SECONDS)
+    return time.perf_counter()
+
+
+def wait_quiet(timeout: float) -> float:
+    """For a system that cannot be asked: wait until the process uses no CPU for a while; the beginning of that."""
+    deadline = time.perf_counter() + timeout
+    since, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() - since < _QUIET_SECONDS:
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"the process is still busy after {timeout:g} s")
+        time.sleep(_QUIET_SECONDS / 10)
+        if time.process_time() - used > _QUIET_SHARE * _QUIET_SECONDS:
+            since, used = time.perf_counter(), time.process_time()
+    return since

@@ -1,0 +1,172 @@
+"""The log segments of one store as it runs: the one being written, a spare, and finished ones not yet in a table.
+
+A rotation takes the spare, which was made and allocated off the write path, or makes a new file when there is none
+(writes then came faster than spares). Finished segments stay open until they are synced or their records are
+durable in a table: a sync always covers every segment before, so that a durable commit implies all commits before it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader
+
+if TYPE_CHECKING:
+    from lsmproc.formats.messages import SegmentEnd
+    from lsmproc.protocols import Wal
+    from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.version_set import FileNumbers
+    from lsmproc.storage.wal_recovery import ReplayedSegment
+
+NewWal = Callable[["FileSystem", int, int], "Wal"]
+
+
+class LogSegments:
+    """Makes, syncs and closes segments. ``sync`` and ``prepare_spare`` may run beside everything else.
+
+    Attributes:
+        current: the segment being written.
+        finished: ends of the segments under the memtable that are sealed already, oldest first.
+        syncs: how often the log was synced.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        store_uuid: bytes,
+        current: Wal,
+        replayed: Iterable[ReplayedSegment],
+        *,
+        last_sequence: int,
+        numbers: FileNumbers,
+        new_wal: NewWal,
+        segment_bytes: int,
+    ) -> None:
+        """Begin ``current``, whose file is there already, behind the ``replayed`` segments."""
+        self.current = current
+        self.syncs = 0
+        self._fs = fs
+        self._store_uuid = store_uuid
+        self._numbers = numbers
+        self._new_wal = new_wal
+        self._segment_bytes = segment_bytes
+        self._unsynced: list[Wal | ReplayedSegment] = list(replayed)  # finished, oldest first
+        self.finished: list[SegmentEnd] = [segment.end for segment in replayed]
+        self._spare: Wal | None = None
+        self._closed = False
+        self._name_unsynced = True  # the current segment's name may not survive power loss yet
+        self._sync_lock = threading.Lock()  # held over syncs, and to close what might be being synced
+        self._spare_lock = threading.Lock()  # held for an instant
+        self._begin(current, self.finished[-1] if self.finished else None, last_sequence)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the segments under the memtable."""
+        return self.current.end + sum(segment.end for segment in self.finished)
+
+    @property
+    def oldest_number(self) -> int:
+        """Number of the oldest segment under the memtable."""
+        return self.finished[0].number if self.finished else self.current.number
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything in the log is not known to be durable."""
+        return bool(self._unsynced) or self.current.end > max(self.current.durable_end, HEADER_SIZE)
+
+    def rotate(self, last_sequence: int) -> tuple[SegmentEnd, ...]:
+        """Seal the current segment and begin the next; returns the ends of all that were under the memtable.
+
+        REQUIRES: nobody appends. Raises StorageError: before the seal if there is no room for another file, and
+        then nothing has changed; after it only if a header cannot be written, and then ``current`` is sealed.
+        """
+        with self._spare_lock:
+            spare, self._spare = self._spare, None
+        if spare is None:
+            spare = self._new_wal(self._fs, self._numbers.take(), 0)
+            self._name_unsynced = True
+        sealed = self.current.seal()
+        self._begin(spare, sealed, last_sequence)
+        ends = (*self.finished, sealed)
+        self._unsynced.append(self.current)
+        self.finished = []
+        self.current = spare
+        return ends
+
+    def prepare_spare(self) -> None:
+        """Make and allocate the next segment's file, off the write path. Harmless at any time. Raises StorageError."""
+        if self._spare is not None or self._closed:
+            return
+        spare = self._new_wal(self._fs, self._numbers.take(), self._segment_bytes)
+        self._fs.sync_directory()
+        with self._spare_lock:
+            # Segments are replayed in the order of their numbers: a spare that was overtaken is of no use.
+            wanted = self._spare is None and not self._closed and spare.number > self.current.number
+            if wanted:
+                self._spare = spare
+        if not wanted:
+            self._discard(spare)
+
+    def sync(self, wal: Wal) -> int:
+        """Sync every finished segment, oldest first, then ``wal``; returns the end of ``wal`` that this covers.
+
+        Raises DurabilityError or StorageError, which are final: see errors.DurabilityError.
+        """
+        with self._sync_lock:
+            while self._unsynced and self._unsynced[0] is not wal:
+                self._unsynced[0].sync()
+                self._unsynced.pop(0).close()
+            durable_end = wal.sync()
+            if self._name_unsynced:
+                # No commit is durable in a file whose name is not.
+                self._name_unsynced = False
+                self._fs.sync_directory()
+            self.syncs += 1
+            return durable_end
+
+    def forget(self, ends: Iterable[SegmentEnd]) -> None:
+        """Close the segments that end so: their records are durable in a table."""
+        numbers = {end.number for end in ends}
+        with self._sync_lock:
+            for wal in [wal for wal in self._unsynced if wal.number in numbers]:
+                self._unsynced.remove(wal)
+                wal.close()
+
+    def close(self) -> None:
+        """Close everything; what was not synced stays in the log. Idempotent."""
+        with self._spare_lock:
+            self._closed = True
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            self._discard(spare)
+        with self._sync_lock:
+            for wal in self._unsynced:
+                wal.close()
+            self._unsynced.clear()
+            self.current.trim()
+            self.current.close()
+
+    def forked(self) -> None:
+        """In a forked child: nothing of this is the child's, but its locks may be held by threads that are gone."""
+        self._closed = True
+        self._sync_lock = threading.Lock()
+        self._spare_lock = threading.Lock()
+
+    def _begin(self, wal: Wal, predecessor: SegmentEnd | None, last_sequence: int) -> None:
+        header = LogHeader(KIND_WAL, self._store_uuid, wal.number, secrets.randbits(32))
+        if predecessor is not None:
+            header = replace(
+                header,
+                predecessor=predecessor.number,
+                predecessor_end=predecessor.end,
+                predecessor_checksum=predecessor.checksum,
+            )
+        wal.begin(header, last_sequence)
+
+    def _discard(self, wal: Wal) -> None:
+        wal.close()
+        self._fs.unlink(wal.name)

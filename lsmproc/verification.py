@@ -1,0 +1,292 @@
+"""Verification: reads every byte of a store that is not open, and says what does not fit.
+
+``verify_store`` looks, in this order, at CURRENT and the manifest, at every table that the manifest names (checksum of
+the file and of each block, order of the keys, counts, filter and index), and at every live log segment (each frame,
+the promises, the chain from segment to segment). Damage in one place does not end the search.
+
+It opens files for reading only and changes nothing, not even the LOCK file. While it reads it holds the lock, so that
+no owner can change a file under it; an owner that holds the lock is a LockedError.
+
+What a crash leaves is not damage: a torn tail, a blank segment, files that no manifest names. Those are notes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lsmproc.errors import CorruptionError, Error, LockedError, NotAStoreError
+from lsmproc.formats.file_names import (
+    CURRENT,
+    EVENT_LOG,
+    LOCK,
+    STATUS,
+    TMP_DIRECTORY,
+    FileKind,
+    manifest_name,
+    parse_file_name,
+    table_name,
+    wal_name,
+)
+from lsmproc.formats.log_format import KIND_WAL
+from lsmproc.storage.directory_lock import owner_of
+from lsmproc.storage.file_system import READ, FileSystem, PosixFileSystem
+from lsmproc.storage.manifest import RecoveredManifest, read_manifest
+from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.tables import open_table
+from lsmproc.storage.wal_reader import is_blank, read_log
+from lsmproc.storage.wal_recovery import replay_log
+
+if TYPE_CHECKING:
+    from lsmproc.formats.version_edit import FileMetadata
+    from lsmproc.protocols import TableReader
+
+_OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
+_MAX_BLOCKS_LISTED = 100  # of one table; nobody reads more, and a table of another store is bad in every block
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that does not fit."""
+
+    file: str
+    offset: int | None  # of the first bad byte that is known, None when the whole file is meant
+    message: str
+    damage: bool  # False: the file could not be read, so nothing is known about it
+
+    def __str__(self) -> str:
+        """File, place and what is wrong there."""
+        place = self.file if self.offset is None else f"{self.file} at byte {self.offset}"
+        return f"{place}: {self.message}"
+
+
+@dataclass(slots=True)
+class VerificationReport:
+    """What was read and what was found."""
+
+    path: str
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # harmless traces of a crash
+    tables: int = 0
+    table_records: int = 0  # in tables that are sound, tombstones and superseded versions included
+    segments: int = 0
+    log_records: int = 0  # newest record of each key in the live log
+    bytes_read: int = 0  # sizes of the files that were looked at
+
+    @property
+    def verdict(self) -> str:
+        """"sound", "damaged", or "unknown" when files could not be read and no damage was seen in the others."""
+        if any(problem.damage for problem in self.problems):
+            return "damaged"
+        return "unknown" if self.problems else "sound"
+
+
+def verify_store(path: str | os.PathLike[str], on_progress: OnProgress | None = None) -> VerificationReport:
+    """Read everything in the store at ``path``; ``on_progress(bytes read, bytes in all)`` is called after each file.
+
+    Raises NotAStoreError when there is no store, LockedError when an owner has it open, StorageError when the
+    directory cannot be read. Damage is not raised: it is in the report.
+    """
+    path = os.path.abspath(path)
+    if not os.path.isdir(path):
+        raise NotAStoreError(f"there is no store at {path}; check the path")
+    fs = PosixFileSystem(path)
+    try:
+        names = fs.list_directory()
+        numbered = [parsed for name in names if (parsed := parse_file_name(name))]
+        if CURRENT not in names and not numbered:
+            raise NotAStoreError(f"{path} holds no store: neither CURRENT nor a table or a log segment; check the path")
+        with _locked(fs):
+            return _Verification(fs, fs.list_directory(), on_progress or _ignore_progress).run()
+    finally:
+        fs.shut()
+
+
+@contextmanager
+def _locked(fs: FileSystem) -> Iterator[None]:
+    """Hold the directory's lock without writing into its file. A copy of a store may have no LOCK: then nobody has it."""
+    try:
+        fd = fs.open(LOCK, READ)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        if not fs.lock(fd):
+            owner = owner_of(fs)
+            raise LockedError(
+                f"{fs.path} is open, by {owner or 'another process'}: an open store changes while it is read; "
+                "close it there and verify then",
+                owner=owner,
+            )
+        yield
+    finally:
+        fs.close(fd)
+
+
+class _Verification:
+    """One run over one directory."""
+
+    def __init__(self, fs: FileSystem, names: list[str], on_progress: OnProgress) -> None:
+        self._fs = fs
+        self._names = names
+        self._on_progress = on_progress
+        self._report = VerificationReport(fs.path)
+        self._total = 0
+
+    def run(self) -> VerificationReport:
+        segments = self._numbers(FileKind.WAL)
+        manifest = self._read_manifest()
+        files = [file for _, file in manifest.version.files()] if manifest else []
+        if manifest:
+            segments = [number for number in segments if number >= manifest.version.log_number]
+        self._total = sum(file.size for file in files) + sum(map(self._size, map(wal_name, segments)))
+        for file in files:
+            self._verify_table(file)
+        sound = [self._verify_segment(number, manifest.store_uuid if manifest else None) for number in segments]
+        if manifest:
+            if all(sound):
+                self._verify_chain(segments, manifest)
+            self._note_leftovers(manifest)
+        return self._report
+
+    def _read_manifest(self) -> RecoveredManifest | None:
+        name = CURRENT
+        try:
+            manifest = read_manifest(self._fs)
+            name = manifest_name(manifest.number)
+            self._advance(0, self._size(name))
+        except FileNotFoundError as error:
+            missing = str(error.filename or name)
+            self._report.problems.append(Problem(missing, None, "the file is missing; restore it from a backup", damage=True))
+        except (Error, OSError) as error:
+            self._add(error, name)
+        else:
+            return manifest
+        return None
+
+    def _verify_table(self, file: FileMetadata) -> None:
+        name = table_name(file.number)
+        self._report.tables += 1
+        reader: TableReader | None = None
+        try:
+            reader = open_table(self._fs, file, name, cache=None, open_files=OpenFiles(1))
+            reader.verify()
+            self._report.table_records += file.entries
+        except CorruptionError as error:
+            blocks = list(_bad_blocks(reader)) if reader is not None and error.offset is None else []
+            for found in blocks or [error]:
+                self._add(found, name)
+        except OSError as error:
+            self._add(error, name)
+        finally:
+            if reader is not None:
+                reader.close()
+        self._advance(file.size)
+
+    def _verify_segment(self, number: int, store_uuid: bytes | None) -> bool:
+        name = wal_name(number)
+        size = 0
+        try:
+            if is_blank(self._fs, name):
+                self._report.notes.append(f"{name} was allocated ahead and never used")
+                return True
+            self._report.segments += 1
+            size = self._size(name)
+            log = read_log(self._fs, name, KIND_WAL, store_uuid, _ignore_frames)
+            if log.header.number != number:
+                raise CorruptionError(f"the file says that it is segment {log.header.number}", file=name, offset=32)
+            if log.dirty_tail:
+                self._report.notes.append(f"{name} has a torn tail at byte {log.end}: a write that a crash cut short")
+        except (Error, OSError) as error:
+            self._add(error, name)
+            return False
+        else:
+            return True
+        finally:
+            self._advance(size)
+
+    def _verify_chain(self, numbers: list[int], manifest: RecoveredManifest) -> None:
+        """Replay the log as an opening would: it finds missing segments and broken promises between segments."""
+        log_number = manifest.version.log_number
+        try:
+            replayed = replay_log(self._fs, numbers, log_number, manifest.store_uuid)
+        except (Error, OSError) as error:
+            self._add(error, wal_name(log_number))
+            return
+        self._report.log_records = len(replayed.records)
+        unusable = [name for name in replayed.unusable if not is_blank(self._fs, name)]
+        self._report.notes += [f"{name} follows a hole in the log; the next open removes it" for name in unusable]
+
+    def _note_leftovers(self, manifest: RecoveredManifest) -> None:
+        live = {table_name(file.number) for _, file in manifest.version.files()} | {manifest_name(manifest.number)}
+        for name in self._names:
+            parsed = parse_file_name(name)
+            if parsed is None:
+                if name not in _OWN_NAMES:
+                    self._report.notes.append(f"{name} is no file of a store; it is left alone")
+            elif name not in live and (parsed[0] is not FileKind.WAL or parsed[1] < manifest.version.log_number):
+                self._report.notes.append(f"{name} is not part of the store any more; the next open removes it")
+        unfinished = self._fs.list_directory(TMP_DIRECTORY)
+        self._report.notes += [f"{TMP_DIRECTORY}/{name} is unfinished; the next open removes it" for name in unfinished]
+
+    def _add(self, error: Exception, name: str) -> None:
+        """Enter an error as a problem of the file that it names, or of ``name``."""
+        if isinstance(error, CorruptionError):
+            place = error.file or name
+            message = str(error).removeprefix(f"{place} at byte {error.offset}: ").removeprefix(f"{place}: ")
+            self._report.problems.append(Problem(place, error.offset, message, damage=True))
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._report.problems.append(Problem(name, None, f"the file could not be read: {reason}", damage=False))
+
+    def _numbers(self, kind: FileKind) -> list[int]:
+        return sorted(number for found, number in filter(None, map(parse_file_name, self._names)) if found is kind)
+
+    def _size(self, name: str) -> int:
+        try:
+            fd = self._fs.open(name, READ)
+        except OSError:
+            return 0  # Whoever reads the file next reports it.
+        try:
+            return self._fs.size(fd)
+        finally:
+            self._fs.close(fd)
+
+    def _advance(self, size: int, total: int = 0) -> None:
+        self._report.bytes_read += size + total
+        self._on_progress(self._report.bytes_read, max(self._total, self._report.bytes_read))
+
+
+def _bad_blocks(reader: TableReader) -> Iterator[CorruptionError]:
+    """The errors of the single blocks of a table whose checksum does not match."""
+    try:
+        count = reader.block_count
+    except CorruptionError as error:
+        yield error
+        return
+    listed = 0
+    for index in range(count):
+        try:
+            reader.columns_with_sequences(index, 1)
+        except CorruptionError as error:
+            yield error
+            listed += 1
+            if listed == _MAX_BLOCKS_LISTED:
+                yield CorruptionError("further blocks are damaged, and not listed", file=error.file)
+                return
+
+
+def _ignore_frames(frames: object) -> None:
+    """Reading them was the check."""
+
+
+def _ignore_progress(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+__all__: Iterable[str] = ["Problem", "VerificationReport", "verify_store"]

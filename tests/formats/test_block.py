@@ -1,0 +1,175 @@
+"""Blocks: what is packed comes back, and no bytes whatever make decoding fail in another way than as corruption."""
+
+from __future__ import annotations
+
+import random
+
+import lz4.block
+import msgpack
+import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsmproc.errors import CorruptionError
+from lsmproc.formats.block import (
+    CHECKSUM,
+    HEADER,
+    MAX_RAW_BLOCK_BYTES,
+    TRAILER,
+    BlockEncoder,
+    check_layout,
+    decode_columns,
+    decode_keys,
+    decode_sequences,
+    find_record,
+    find_value,
+    seal_block,
+    sequence_at,
+    sequence_planes,
+    unseal_block,
+    value_at,
+)
+from lsmproc.formats.compression import Codec
+from lsmproc.protocols import MISSING
+
+GOLDEN_RAW = (
+    "0200000007000000060000000300000000000000"  # header
+    "92c40161c40162"  # keys
+    "92c4027631c0"  # values
+    "010005000600"  # bounds
+    "01020123000000000000000000000000"  # sequences
+)
+
+SEQUENCES = st.integers(min_value=0, max_value=(1 << 64) - 1)
+VALUES = st.one_of(st.none(), st.binary(max_size=300))
+RECORDS = st.dictionaries(st.binary(max_size=300), st.tuples(VALUES, SEQUENCES), min_size=1, max_size=60)
+EQUAL_RECORDS = st.dictionaries(
+    st.binary(min_size=4, max_size=4), st.tuples(st.binary(min_size=3, max_size=3), SEQUENCES), min_size=1, max_size=60
+)
+
+
+def encode(records: dict[bytes, tuple[bytes | None, int]]) -> bytes:
+    """The raw block of these records."""
+    keys = sorted(records)
+    return BlockEncoder().encode(keys, [records[key][0] for key in keys], [records[key][1] for key in keys])
+
+
+def stored_with_checksum(body: bytes, seed: int) -> bytes:
+    """Bytes that pass for a sealed block."""
+    return body + CHECKSUM.pack(xxhash.xxh3_64_intdigest(body, seed))
+
+
+def test_a_block_has_the_bytes_it_always_had() -> None:
+    """Golden bytes: two keys, a value and a tombstone, two sequence numbers in planes."""
+    raw = BlockEncoder().encode([b"a", b"b"], [b"v1", None], [0x0101, 0x2302])
+    assert bytes.fromhex(GOLDEN_RAW).hex() == raw.hex()
+
+
+@given(st.one_of(RECORDS, EQUAL_RECORDS))
+@settings(max_examples=150, deadline=None)
+def test_every_record_comes_back_whole_and_alone(records: dict[bytes, tuple[bytes | None, int]]) -> None:
+    """Columns, point reads and sequences give what was packed, whatever the lengths."""
+    raw = encode(records)
+    check_layout(raw)
+    keys = sorted(records)
+    assert (keys, [records[key][0] for key in keys]) == decode_columns(raw)
+    assert keys == decode_keys(raw)
+    planes = sequence_planes(raw)
+    assert [records[key][1] for key in keys] * 2 == decode_sequences([planes, planes])
+    for index, key in enumerate(keys):
+        assert index == find_record(raw, key)
+        assert records[key] == (value_at(raw, index), sequence_at(planes, index))
+
+
+def test_a_key_that_only_seems_to_stand_there_is_missing() -> None:
+    """Packed bytes of a key may appear across two others; that is no match."""
+    keys = [b"\x00\xc4\x03a", b"bc\xc4\x04"]
+    assert all(len(key) == 4 for key in keys)
+    raw = BlockEncoder().encode(keys, [b"1", b"2"], [1, 2])
+    assert MISSING is find_value(raw, b"")
+    inside = BlockEncoder().encode([b"\xc4\x02\xc4\x02", b"\xc4\x03zz"], [b"1", b"2"], [1, 2])
+    assert MISSING is find_value(inside, b"\xc4\x02")
+    assert MISSING is find_value(inside, b"\x02\xc4\x02\xc4")
+
+
+def test_large_values_have_wide_bounds() -> None:
+    """A values column above 65535 bytes is found through u32 bounds, up to bin32 items."""
+    values = [b"x" * 70_000, None, b"", b"y" * 300]
+    raw = BlockEncoder().encode([b"a", b"b", b"c", b"d"], values, [1, 2, 3, 4])
+    check_layout(raw)
+    assert values == [find_value(raw, key) for key in (b"a", b"b", b"c", b"d")]
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+def test_sealing_is_undone_only_with_the_same_seed(codec: Codec) -> None:
+    """A block that stands at another place or in another table does not check."""
+    raw = encode({b"%08d" % i: (b"value" * 9, i) for i in range(50)})
+    stored = seal_block(raw, codec, 1234)
+    assert raw == unseal_block(stored, 1234)
+    with pytest.raises(CorruptionError):
+        unseal_block(stored, 1235)
+
+
+def test_every_flipped_bit_of_a_stored_block_is_found() -> None:
+    """No single damaged byte passes."""
+    stored = seal_block(encode({b"%04d" % i: (b"v" * i, i) for i in range(40)}), Codec.LZ4, 7)
+    for place in range(len(stored)):
+        for flip in (0xFF, 1 << place % 8):
+            damaged = bytearray(stored)
+            damaged[place] ^= flip
+            with pytest.raises(CorruptionError):
+                unseal_block(bytes(damaged), 7)
+
+
+def test_a_bomb_is_refused_before_it_explodes() -> None:
+    """A stated length above the cap, or another than the data's, never becomes memory."""
+    payload = lz4.block.compress(bytes(1 << 20), store_size=False)
+    for stated in (MAX_RAW_BLOCK_BYTES + 1, (1 << 32) - 1, 5, 1 << 19, (1 << 20) + 1):
+        stored = stored_with_checksum(payload + TRAILER.pack(Codec.LZ4, stated), 7)
+        with pytest.raises(CorruptionError):
+            unseal_block(stored, 7)
+    with pytest.raises(CorruptionError):
+        unseal_block(stored_with_checksum(payload + TRAILER.pack(99, 100), 7), 7)
+
+
+def test_hostile_columns_are_corruption_and_nothing_else() -> None:
+    """Valid msgpack of the wrong kind, deep nesting, extensions and garbage raise CorruptionError."""
+    hostile = [
+        msgpack.packb(["text", "more"]),
+        msgpack.packb([1, 2]),
+        msgpack.packb({b"a": 1, b"b": 2}),
+        msgpack.packb([msgpack.ExtType(5, b"x"), b"b"]),
+        b"\x91" * 5000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\x92\xc4\x05a",
+        b"\x92\xc4\x01a\xc4\x01b\x00",
+        b"\xc1\xc1",
+        b"",
+    ]
+    good = msgpack.packb([b"a", b"b"])
+    for keys, values in [(bad, good) for bad in hostile] + [(good, bad) for bad in hostile]:
+        raw = HEADER.pack(2, len(keys), len(values), 0, 0) + keys + values + bytes(6) + bytes(16)
+        check_layout(raw)
+        with pytest.raises(CorruptionError):
+            decode_columns(raw)
+
+
+def test_mutated_blocks_raise_corruption_or_decode() -> None:
+    """Past the checksum, random damage still ends in CorruptionError or in lists of the right length."""
+    rng = random.Random(5)
+    for records in ({b"%04d" % i: (b"v" * i, i) for i in range(30)}, {b"%04d" % i: (b"v", i) for i in range(30)}):
+        raw = encode(records)
+        for _ in range(3000):
+            damaged = bytearray(raw)
+            for _ in range(rng.randrange(1, 4)):
+                damaged[rng.randrange(len(raw))] = rng.randrange(256)
+            try:
+                block = bytes(damaged)
+                check_layout(block)
+                find_value(block, b"0007")
+                keys, values = decode_columns(block)
+            except CorruptionError:
+                continue
+            assert len(keys) == len(values)
+            assert {bytes} == set(map(type, keys))
