@@ -28,7 +28,7 @@ from lsmproc.formats.block import (
 from lsmproc.formats.bloom_filter import BlockedBloomFilter, build_bloom_filter
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.messages import TableOptions
-from lsmproc.iterators.merge_windows import merge_windows
+from lsmproc.iterators.merge_windows import Window, merge_windows
 from lsmproc.storage.block_cache import BlockCache
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.storage.open_file import OpenFiles
@@ -43,7 +43,7 @@ _WINDOW = 504
 _SEED = 20
 _UNIQUE_ID = 0x1234_5678_9ABC_DEF0
 
-Columns = tuple[list[bytes], list[bytes], list[int]]
+Columns = tuple[list[bytes], list["bytes | None"], list[int]]
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ class Bench:
 def make_records(count: int, rng: random.Random) -> Columns:
     """Ascending records with gaps between the keys."""
     keys = sorted({b"%016d" % rng.randrange(16 * count) for _ in range(count)})
-    values = [rng.randbytes(50) + b"x" * 50 for _ in keys]
+    values: list[bytes | None] = [rng.randbytes(50) + b"x" * 50 for _ in keys]
     return keys, values, [1_700_000_000_000_000_000 + rng.randrange(10**12) for _ in keys]
 
 
@@ -95,7 +95,7 @@ def time_blocks(bench: Bench, records: Columns) -> None:
     bench.time("encode raw blocks", count, "record", lambda: [encoder.encode(*block) for block in cut])
     bench.time("seal blocks (lz4, checksum)", count, "record", lambda: [seal_block(r, Codec.LZ4, _SEED) for r in raws])
     bench.time("unseal blocks (checksum, lz4)", count, "record", lambda: [unseal_block(s, _SEED) for s in stored])
-    bench.time("check layout", count, "record", lambda: [check_layout(raw) for raw in raws])
+    bench.time("check layout", count, "record", lambda: list(map(check_layout, raws)))
     bench.time("decode keys and values", count, "record", lambda: [decode_columns(raw) for raw in raws])
     bench.time(
         "decode sequences",
@@ -127,16 +127,15 @@ def time_merge(bench: Bench, count: int) -> None:
     runs = [make_records(count // 4, rng) for _ in range(4)]
     total = sum(len(run[0]) for run in runs)
     for columns in (2, 3):
-        windows = [
+        windows: list[list[Window]] = [
             [tuple(column[i : i + _WINDOW] for column in run[:columns]) for i in range(0, len(run[0]), _WINDOW)]
             for run in runs
         ]
-        bench.time(
-            f"merge 4 runs, {columns} columns",
-            total,
-            "record",
-            lambda w=windows: list(merge_windows(list(map(iter, w)))),
-        )
+
+        def merge(windows: list[list[Window]] = windows) -> object:
+            return list(merge_windows(list(map(iter, windows))))
+
+        bench.time(f"merge 4 runs, {columns} columns", total, "record", merge)
 
 
 def time_table(bench: Bench, records: Columns) -> None:
@@ -149,12 +148,12 @@ def time_table(bench: Bench, records: Columns) -> None:
 
         def build() -> tuple[str, BlockTableBuilder]:
             name = f"{next(names)}.sst"
-            builder = BlockTableBuilder(fs, name, TableOptions(), unique_id=_UNIQUE_ID, grant=lambda size: None)
+            builder = BlockTableBuilder(fs, name, TableOptions(), unique_id=_UNIQUE_ID, grant=lambda _size: None)
             for i in range(0, count, _WINDOW):
-                builder.add(keys[i : i + _WINDOW], values[i : i + _WINDOW], sequences[i : i + _WINDOW])  # type: ignore[arg-type]
+                builder.add(keys[i : i + _WINDOW], values[i : i + _WINDOW], sequences[i : i + _WINDOW])
             return name, builder
 
-        bench.time("build a table", count, "record", lambda: build()[1].finish())
+        bench.time("build a table", count, "record", lambda: build()[1].finish())  # noqa: PLW0108 (it is not)
         name, builder = build()
         metadata = builder.finish()
         time_reads(bench, fs, name, metadata, keys)
@@ -188,12 +187,11 @@ def time_reads(bench: Bench, fs: PosixFileSystem, name: str, metadata: object, k
     bench.time("find_block", len(wanted), "read", lambda: [uncached.find_block(key) for key, _ in wanted])
     blocks = uncached.block_count
     for step in (1, 8, 16):
-        bench.time(
-            f"scan, {step} blocks a read",
-            len(keys),
-            "record",
-            lambda s=step: [uncached.columns(i, s) for i in range(0, blocks, s)],
-        )
+
+        def scan(step: int = step) -> object:
+            return [uncached.columns(i, step) for i in range(0, blocks, step)]
+
+        bench.time(f"scan, {step} blocks a read", len(keys), "record", scan)
     bench.time(
         "scan with sequences, 16 blocks a read",
         len(keys),

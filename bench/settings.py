@@ -27,6 +27,7 @@ class Settings:
     write_buffer_bytes: int = 16 * MIB
     cache_bytes: int = 64 * MIB
     bloom_bits: int = 12
+    defaults: bool = False  # each system with its own defaults, whatever the three lines above say
     seed: int = 301
 
     @property

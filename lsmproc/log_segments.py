@@ -10,9 +10,11 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lsmproc.errors import DurabilityError, StorageError
 from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.version_set import FileNumbers
     from lsmproc.storage.wal_recovery import ReplayedSegment
+
+# A segment made in a hurry has room for its header: with that in place, a full disk cannot end a rotation half-way.
+_HURRIED_SEGMENT_BYTES = 4096
 
 NewWal = Callable[["FileSystem", int, int], "Wal"]
 
@@ -57,6 +62,7 @@ class LogSegments:
         self._unsynced: list[Wal | ReplayedSegment] = list(replayed)  # finished, oldest first
         self.finished: list[SegmentEnd] = [segment.end for segment in replayed]
         self._spare: Wal | None = None
+        self._newest_number = current.number  # of the current segment, or of the one that a rotation goes to
         self._closed = False
         self._name_unsynced = True  # the current segment's name may not survive power loss yet
         self._sync_lock = threading.Lock()  # held over syncs, and to close what might be being synced
@@ -86,13 +92,23 @@ class LogSegments:
         """
         with self._spare_lock:
             spare, self._spare = self._spare, None
-        if spare is None:
-            spare = self._new_wal(self._fs, self._numbers.take(), 0)
-            self._name_unsynced = True
-        sealed = self.current.seal()
-        self._begin(spare, sealed, last_sequence)
-        ends = (*self.finished, sealed)
-        self._unsynced.append(self.current)
+            number = self._newest_number = self._numbers.take() if spare is None else spare.number
+        try:
+            if spare is None:
+                self._name_unsynced = True
+                spare = self._new_wal(self._fs, number, _HURRIED_SEGMENT_BYTES)
+            sealed = self.current.seal()
+        except BaseException:
+            if spare is not None:
+                self._discard(spare)
+            raise
+        try:
+            self._begin(spare, sealed, last_sequence)
+            ends = (*self.finished, sealed)
+            self._unsynced.append(self.current)
+        except BaseException:
+            spare.close()  # What is in it already must stay: it may be the header that follows the seal.
+            raise
         self.finished = []
         self.current = spare
         return ends
@@ -102,10 +118,14 @@ class LogSegments:
         if self._spare is not None or self._closed:
             return
         spare = self._new_wal(self._fs, self._numbers.take(), self._segment_bytes)
-        self._fs.sync_directory()
+        try:
+            self._fs.sync_directory()
+        except BaseException:
+            self._discard(spare)
+            raise
         with self._spare_lock:
             # Segments are replayed in the order of their numbers: a spare that was overtaken is of no use.
-            wanted = self._spare is None and not self._closed and spare.number > self.current.number
+            wanted = self._spare is None and not self._closed and spare.number > self._newest_number
             if wanted:
                 self._spare = spare
         if not wanted:
@@ -114,9 +134,12 @@ class LogSegments:
     def sync(self, wal: Wal) -> int:
         """Sync every finished segment, oldest first, then ``wal``; returns the end of ``wal`` that this covers.
 
-        Raises DurabilityError or StorageError, which are final: see errors.DurabilityError.
+        Returns 0 if ``wal`` was synced and closed, or flushed, since the caller looked. Raises DurabilityError,
+        which is final.
         """
         with self._sync_lock:
+            if wal is not self.current and wal not in self._unsynced:
+                return 0
             while self._unsynced and self._unsynced[0] is not wal:
                 self._unsynced[0].sync()
                 self._unsynced.pop(0).close()
@@ -124,7 +147,11 @@ class LogSegments:
             if self._name_unsynced:
                 # No commit is durable in a file whose name is not.
                 self._name_unsynced = False
-                self._fs.sync_directory()
+                try:
+                    self._fs.sync_directory()
+                except StorageError as error:
+                    text = f"the name of a log segment could not be synced: {error.strerror}"
+                    raise DurabilityError(error.errno, text, wal.name) from error
             self.syncs += 1
             return durable_end
 
@@ -147,7 +174,8 @@ class LogSegments:
             for wal in self._unsynced:
                 wal.close()
             self._unsynced.clear()
-            self.current.trim()
+            with suppress(StorageError):  # It only gives space back.
+                self.current.trim()
             self.current.close()
 
     def forked(self) -> None:
@@ -169,4 +197,5 @@ class LogSegments:
 
     def _discard(self, wal: Wal) -> None:
         wal.close()
-        self._fs.unlink(wal.name)
+        with suppress(StorageError, FileNotFoundError):  # A segment without a header is removed by the next open.
+            self._fs.unlink(wal.name)

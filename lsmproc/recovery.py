@@ -5,9 +5,10 @@ In order, and so that a crash at any step leaves a directory which the same step
 1. the lock is taken;
 2. the manifest that CURRENT names is read, and every table it lists must be there in its size;
 3. the live log segments are replayed, see ``storage/wal_recovery.py``;
-4. segments behind a hole are removed, and the directory synced, so that they can never follow a new segment;
-5. the file of the next segment is made, still blank;
-6. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
+4. the file of the next segment is made, still blank;
+5. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
+6. segments behind a hole are removed, and the directory synced, so that a new segment, which the caller begins, can
+   never follow them. Not earlier: until step 5 the manifest may still name one of them;
 7. whatever the manifest does not name is removed: unfinished outputs, obsolete files, older manifests.
 """
 
@@ -77,10 +78,11 @@ def open_directory(
     make_store_directory(path)
     fs = open_file_system(path)
     try:
-        names = fs.list_directory()
-        _check_content(fs, names, config)
+        # Before the lock, so that no LOCK file is left in a directory that is something else; and again with it.
+        _check_content(fs, config)
         lock = DirectoryLock(fs, lock_wait_seconds)
         try:
+            _check_content(fs, config)
             return _recover(fs, lock, config, new_wal)
         except BaseException:
             lock.close()
@@ -98,7 +100,8 @@ def _check_path(path: str, *, may_create: bool) -> None:
         raise NotAStoreError(f"{path} is not a directory; a store is a directory of its own")
 
 
-def _check_content(fs: FileSystem, names: list[str], config: LSMConfig) -> None:
+def _check_content(fs: FileSystem, config: LSMConfig) -> None:
+    names = fs.list_directory()
     if CURRENT in names:
         if config.error_if_exists:
             raise NotAStoreError(f"there is a store at {fs.path} already, and error_if_exists is set")
@@ -110,8 +113,11 @@ def _check_content(fs: FileSystem, names: list[str], config: LSMConfig) -> None:
         )
     if not config.create_if_missing or config.read_only:
         raise NotAStoreError(f"there is no store at {fs.path}; check the path, or open it with create_if_missing=True")
+
+
+def _check_unfinished(fs: FileSystem, names: list[str]) -> None:
+    """A crash while a store is being made leaves manifests and a blank segment at most. REQUIRES: the lock."""
     for name in names:
-        # A crash while a store is being made leaves a manifest and a blank segment at most.
         parsed = parse_file_name(name)
         if parsed and (parsed[0] is FileKind.TABLE or (parsed[0] is FileKind.WAL and not is_blank(fs, name))):
             raise CorruptionError(f"CURRENT is missing beside {name}; restore it from a backup", file=CURRENT)
@@ -120,7 +126,11 @@ def _check_content(fs: FileSystem, names: list[str], config: LSMConfig) -> None:
 def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: NewWal) -> OpenedDirectory:
     fs.make_directory(TMP_DIRECTORY)
     names = fs.list_directory()
-    recovered = read_manifest(fs) if CURRENT in names else RecoveredManifest(0, uuid.uuid4().bytes, Version())
+    if CURRENT in names:
+        recovered = read_manifest(fs)
+    else:
+        _check_unfinished(fs, names)
+        recovered = RecoveredManifest(0, uuid.uuid4().bytes, Version())
     version = recovered.version
     _check_tables(fs, version)
     numbered = [parsed for name in names if (parsed := parse_file_name(name))]
@@ -131,10 +141,6 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
     if config.read_only:
         version_set = VersionSet(_NoManifest(), version, numbers)
         return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, None, last_sequence)
-    if replayed.unusable:
-        for name in replayed.unusable:
-            fs.unlink(name)
-        fs.sync_directory()
     wal = new_wal(fs, numbers.take(), config.memtable_max_bytes)
     try:
         log_number = replayed.segments[0].number if replayed.segments else wal.number
@@ -143,8 +149,13 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
         )
         make_manifest = LogManifest if config.manifest == "log" else SnapshotManifest
         manifest: Manifest = make_manifest(fs, recovered.store_uuid, version, numbers.take)
-        live_segments = {wal.number, *(segment.number for segment in replayed.segments)}
-        _remove_orphans(fs, version, manifest.number, live_segments)
+        try:
+            _remove_unusable(fs, replayed.unusable)
+            live_segments = {wal.number, *(segment.number for segment in replayed.segments)}
+            _remove_orphans(fs, version, manifest.number, live_segments)
+        except BaseException:
+            manifest.close()
+            raise
     except BaseException:
         wal.close()
         raise
@@ -166,6 +177,14 @@ def _check_tables(fs: FileSystem, version: Version) -> None:
             fs.close(fd)
         if size != file.size:
             raise CorruptionError(f"the table has {size} bytes, and {file.size} in the manifest", file=name)
+
+
+def _remove_unusable(fs: FileSystem, names: tuple[str, ...]) -> None:
+    """Unlike an orphan, a segment behind a hole must be gone for good before the next one is begun."""
+    for name in names:
+        fs.unlink(name)
+    if names:
+        fs.sync_directory()
 
 
 def _remove_orphans(fs: FileSystem, version: Version, manifest_number: int, live_segments: set[int]) -> None:

@@ -226,9 +226,11 @@ class LSMStore:
     def flush_memtable(self, *, wait: bool = True, timeout: float | None = None) -> FlushResult | None:
         """Write the memtable to level 0 now; None if it was empty.
 
-        Raises TimeoutError after ``timeout`` seconds (the flush goes on), BackgroundError.
+        Raises TimeoutError after ``timeout`` seconds (the flush goes on), BackgroundError, ReadOnlyError.
         """
         view = self._write_path.view
+        if self.config.read_only:
+            self._write_path.rotate()  # Raises what every write raises.
         if not view.entries and not view.immutables:
             return None
         before = {file.number for file in self._parts.tree.version.levels[0]}
@@ -305,7 +307,7 @@ class LSMStore:
 
     def live_files(self) -> list[LiveFile]:
         """The tables of the store, upper levels first."""
-        return [LiveFile.of(level, file) for level, file in self._parts.tree.version.files()]
+        return [LiveFile.of(level, file) for level, file in self._write_path.view.version.files()]
 
     @property
     def env(self) -> Env:

@@ -24,7 +24,12 @@ class Ticker:
     def add(self, callback: Callable[[], None], interval_seconds: float) -> None:
         """Call ``callback`` at least about every ``interval_seconds`` from now on."""
         with self._lock:
+            shortest = min((interval for _, interval in self._callbacks), default=0.0)
             self._callbacks = (*self._callbacks, (callback, interval_seconds))
+            if self._stop is not None and interval_seconds < shortest:
+                # The running thread may have just begun to wait for longer than this: another takes its place.
+                self._stop.set()
+                self._stop = None
             if self._stop is None:
                 self._stop = threading.Event()
                 threading.Thread(target=self._run, args=(self._stop,), name="lsmproc-ticker", daemon=True).start()

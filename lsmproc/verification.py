@@ -13,7 +13,7 @@ What a crash leaves is not damage: a torn tail, a blank segment, files that no m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -80,7 +80,7 @@ class VerificationReport:
 
     @property
     def verdict(self) -> str:
-        """"sound", "damaged", or "unknown" when files could not be read and no damage was seen in the others."""
+        """ "sound", "damaged", or "unknown" when files could not be read and no damage was seen in the others."""
         if any(problem.damage for problem in self.problems):
             return "damaged"
         return "unknown" if self.problems else "sound"
@@ -159,10 +159,12 @@ class _Verification:
         try:
             manifest = read_manifest(self._fs)
             name = manifest_name(manifest.number)
-            self._advance(0, self._size(name))
+            self._advance(self._size(name))
         except FileNotFoundError as error:
             missing = str(error.filename or name)
-            self._report.problems.append(Problem(missing, None, "the file is missing; restore it from a backup", damage=True))
+            self._report.problems.append(
+                Problem(missing, None, "the file is missing; restore it from a backup", damage=True)
+            )
         except (Error, OSError) as error:
             self._add(error, name)
         else:
@@ -257,8 +259,8 @@ class _Verification:
         finally:
             self._fs.close(fd)
 
-    def _advance(self, size: int, total: int = 0) -> None:
-        self._report.bytes_read += size + total
+    def _advance(self, size: int) -> None:
+        self._report.bytes_read += size
         self._on_progress(self._report.bytes_read, max(self._total, self._report.bytes_read))
 
 
@@ -287,6 +289,3 @@ def _ignore_frames(frames: object) -> None:
 
 def _ignore_progress(done: int, total: int) -> None:
     """Nobody watches."""
-
-
-__all__: Iterable[str] = ["Problem", "VerificationReport", "verify_store"]

@@ -10,20 +10,25 @@ In order:
 6. the sequence number is published: snapshots taken from here on see the write.
 
 A write that raises before step 3 is done left nothing. An exception that lands between 3 and 6 (KeyboardInterrupt
-and MemoryError may come at any instruction) completes the step in hand, so log and memtable stay equal.
+and MemoryError may come at any instruction) completes the steps up to 6, so log and memtable stay equal: the caller
+sees the exception, and the store the write. Only while one segment follows another there is no step to complete: an
+exception then becomes the store's failure, and the next open finds everything in order.
 
 Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the
 others queue as in LevelDB: the first in the queue leads, commits everything queued behind it in one group, and
-hands the lead on. The mutex is never held over a sync, so readers that need it for an instant (a snapshot is
-taken, a new version installed) never wait for the disk.
+hands the lead on. A leader that an exception takes away hands on what it has not finished: what is in the log
+already is published, and waits for its sync only. The mutex is never held over a sync, so readers that need it for
+an instant (a snapshot is taken, a new version installed) never wait for the disk.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -74,7 +79,8 @@ class WritePath:
         self._clear = True  # False sends every write through the queue: stalled, led by another, or not usable.
         self._failure: Error | None = None
         self._queue: deque[_Commit] = deque()
-        self._led = False
+        self._group: list[_Commit] = []  # what the leader has taken out of the queue and not finished
+        self._leader: _Commit | None = None
         self._snapshots = LiveSnapshots()
         self._entries = view.entries
         if log is not None:
@@ -129,8 +135,12 @@ class WritePath:
             rotated = False
             with self._mutex:
                 if self._clear:
-                    self._append(commit)
-                    rotated = self._publish([commit])
+                    try:
+                        self._append(commit)
+                        rotated = self._publish([commit])
+                    except BaseException:
+                        self._insert([commit])
+                        raise
                     commit.done = True
             if rotated:
                 self._on_rotate()
@@ -151,53 +161,72 @@ class WritePath:
 
     def _take_turn(self, commit: _Commit) -> None:
         """Queue, and lead a group or be led; the commit is done afterwards, one way or the other."""
-        with self._mutex:
-            self._check_usable()
-            self._queue.append(commit)
-            leads = not self._led
-            self._led = True
-            self._clear = False
-        if not leads:
-            try:
-                commit.turn.acquire()
-            except BaseException:
-                self._leave_queue(commit)
-                raise
-        if not commit.done:
-            self._lead()
-
-    def _lead(self) -> None:
-        """Commit what is queued, in order, and hand the lead on."""
-        group: list[_Commit] = []
         rotated = False
         try:
             with self._mutex:
-                size = 0
-                while self._queue and size < _GROUP_MAX_BYTES:
-                    group.append(self._queue.popleft())
-                    size += group[-1].size
-                for commit in group:
-                    self._append(commit)
-                wal = self._wal
-            durable_end = self._sync_group(wal, group)
+                self._check_usable()
+                self._queue.append(commit)
+                leads = self._leader is None
+                if leads:
+                    self._leader = commit
+                self._clear = False
+            if not leads:
+                commit.turn.acquire()
+            if not commit.done:
+                rotated = self._lead(commit)
+        except BaseException:
             with self._mutex:
-                rotated = self._publish(group, durable_end)
-        finally:
-            with self._mutex:
-                heir = self._queue[0] if self._queue else None
-                self._led = heir is not None
-                self._settle_clear()
-            for commit in group:
-                commit.done = True
-                commit.turn.release()
-            if heir is not None:
-                heir.turn.release()
+                commit.abandoned = True
+                self._hand_on(commit)
+            raise
         if rotated:
             self._on_rotate()
 
+    def _lead(self, leader: _Commit) -> bool:
+        """Commit what is queued, in order, and hand the lead on; True if the memtable was rotated."""
+        with self._mutex:
+            size = 0
+            while self._queue and size < _GROUP_MAX_BYTES:
+                self._group.append(self._queue[0])
+                size += self._queue.popleft().size
+            for commit in self._group:
+                self._append(commit)
+            wal = self._wal
+        durable_end = self._sync_group(wal)
+        with self._mutex:
+            rotated = self._publish(self._group, durable_end)
+            for commit in self._group:
+                commit.done = True
+            self._hand_on(leader)
+        return rotated
+
+    def _hand_on(self, commit: _Commit) -> None:
+        """Let go of the place in the queue and, if ``commit`` leads, of the group and the lead.
+
+        Any part of it may be done already: an interrupted leader runs it again from the start. REQUIRES: mutex.
+        """
+        if self._leader is commit:
+            self._insert(self._group)
+            for each in reversed(self._group):
+                if each.done:
+                    each.wake()
+                elif not each.abandoned and each not in self._queue:
+                    self._queue.appendleft(each)
+            self._group = []
+        if commit in self._queue:
+            self._queue.remove(commit)
+        if self._leader is commit:
+            self._leader = self._queue[0] if self._queue else None
+        if self._leader is not None and not self._group:
+            self._leader.wake()
+        self._settle_clear()
+
     def _append(self, commit: _Commit) -> None:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
-        if not commit.keys:
+        if self._failure is not None:
+            # It came while this commit waited: after a failed sync nothing may be taken for durable any more.
+            commit.error = commit.error or _again(self._failure)
+        if not commit.keys or commit.sequence or commit.error is not None:
             return
         # Commits of one group are published together, so the log's own last number counts, not the published one.
         sequence = max(self._now_ns(), self._wal.last_sequence + 1, self.last_sequence + 1)
@@ -217,23 +246,33 @@ class WritePath:
                 raise
             commit.error = error
 
-    def _sync_group(self, wal: Wal, group: list[_Commit]) -> int:
+    def _sync_group(self, wal: Wal) -> int:
         """Step 4: sync the log if anybody in the group asked for it; a failure is final for the store."""
-        if not any(commit.sync and commit.sequence for commit in group):
+        if not any(commit.sync and commit.sequence and commit.error is None for commit in self._group):
             return 0
         try:
             return self._log.sync(wal)
         except StorageError as error:
             self.fail(error)
-            for commit in group:
-                commit.error = error
+            for commit in self._group:
+                commit.error = _again(error)
             return 0
 
     def _publish(self, group: list[_Commit], durable_end: int = 0) -> bool:
         """Steps 5 and 6 for commits in the log; True if the memtable was rotated. REQUIRES: mutex."""
+        self._insert(group)
+        if self._failure is not None:
+            return False
+        if durable_end:
+            self._promise(durable_end)
+        wanted = any(not commit.keys for commit in group) and bool(self._entries)
+        return self._rotate() if wanted or self._wal.end >= self._rotate_at else False
+
+    def _insert(self, group: list[_Commit]) -> None:
+        """Steps 5 and 6 for those commits of ``group`` that are in the log and not published. REQUIRES: mutex."""
         entries, linked = self._entries, self._snapshots.linked
         for commit in group:
-            if commit.error is not None or not commit.sequence:
+            if commit.error is not None or not commit.sequence or commit.published:
                 continue
             if self._snapshots.newest:
                 for key, value in zip(commit.keys, commit.values, strict=True):
@@ -241,24 +280,12 @@ class WritePath:
             else:
                 entries.update(zip(commit.keys, zip(repeat(commit.sequence), commit.values)))  # noqa: B905
             self.last_sequence = commit.sequence
-        if durable_end:
-            self._wal.promise(durable_end)
-        wanted = any(not commit.keys for commit in group) and bool(entries)
-        return self._rotate() if wanted or self._wal.end >= self._rotate_at else False
+            commit.published = True
 
-    def _leave_queue(self, commit: _Commit) -> None:
-        """An exception hit a writer while it waited: it must not be counted on to lead."""
-        with self._mutex:
-            if commit.done or commit not in self._queue:
-                return  # A leader has it: its outcome is unknown to the caller, but whole.
-            was_heir = self._queue[0] is commit and commit.turn.acquire(blocking=False)
-            self._queue.remove(commit)
-            heir = self._queue[0] if was_heir and self._queue else None
-            if was_heir and heir is None:
-                self._led = False
-                self._settle_clear()
-        if heir is not None:
-            heir.turn.release()
+    def _promise(self, durable_end: int) -> None:
+        """Leave the promise in the log. It is a hint for recovery: with no room for it, nothing is lost."""
+        with suppress(StorageError):
+            self._wal.promise(durable_end)
 
     def _rotate(self) -> bool:
         """Seal the segment and the memtable and begin new ones. REQUIRES: mutex.
@@ -267,17 +294,22 @@ class WritePath:
         """
         try:
             ends = self._log.rotate(self.last_sequence)
-        except StorageError as error:
+            view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
+            self._wal = self._log.current
+            self._rotate_at = self._memtable_max_bytes
+            self.view = view
+            self._entries = view.entries
+        except BaseException as error:
             self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
             if self._wal.sealed:
                 # What was committed is safe, but nothing can follow it.
-                self._failure = error
+                text = f"the log could not go on in a new segment ({error!r:.200}); open the store again"
+                known = isinstance(error, StorageError)
+                self._failure = error if known else StorageError(errno.EINTR, text, self._wal.name)
                 self._settle_clear()
+            if not isinstance(error, StorageError):
+                raise
             return False
-        self._wal = self._log.current
-        self._rotate_at = self._memtable_max_bytes
-        self.view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
-        self._entries = self.view.entries
         return True
 
     def sync(self) -> None:
@@ -291,8 +323,8 @@ class WritePath:
             self.fail(error)
             raise
         with self._mutex:
-            if wal is self._wal and not self._led:
-                wal.promise(durable_end)
+            if wal is self._wal and self._failure is None:
+                self._promise(durable_end)
 
     # The view
 
@@ -364,7 +396,7 @@ class WritePath:
         self.view = ClosedView(make_error)  # type: ignore[assignment]
 
     def _settle_clear(self) -> None:
-        self._clear = self._failure is None and not self._led and not self._controller.engaged
+        self._clear = self._failure is None and self._leader is None and not self._controller.engaged
 
     def _check_usable(self) -> None:
         if self._failure is not None:
@@ -374,7 +406,7 @@ class WritePath:
 class _Commit:
     """One writer's records on their way through the queue."""
 
-    __slots__ = ("done", "error", "keys", "sequence", "size", "sync", "turn", "values")
+    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "size", "sync", "turn", "values")
 
     def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
         self.keys = keys
@@ -382,10 +414,17 @@ class _Commit:
         self.sync = sync
         self.size = sum(map(len, keys)) + sum(map(len, filter(None, values)))
         self.sequence = 0  # once it is in the log
+        self.published = False
         self.done = False
+        self.abandoned = False  # its writer has left: it must not be counted on to lead
         self.error: Error | None = None
         self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
         self.turn.acquire()
+
+    def wake(self) -> None:
+        """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
+        if self.turn.locked():
+            self.turn.release()
 
 
 def _again(failure: Error) -> Error:

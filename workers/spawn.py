@@ -31,9 +31,9 @@ from multiprocessing import reduction, spawn, util
 from pathlib import Path
 
 from lsmproc.workers.fork_guard import fork_guard
+from lsmproc.workers.group_signals import group_signals_blocked
 
 HANDSHAKE_SECONDS = 10.0  # a child that has not read its 1-2 KiB start message by then is given up
-HELD_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
 class SpawnedProcess:
@@ -145,17 +145,8 @@ def _spawn(start_fd: int, fds: Sequence[int]) -> int:
     if not getattr(sys, "frozen", False):
         # Without -P the child would look for the standard library in the host's working directory first.
         command.insert(1, "-P")
-    with _signals_blocked(), _low_descriptors_taken():
+    with group_signals_blocked(), _low_descriptors_taken():
         return util.spawnv_passfds(os.fsencode(spawn.get_executable()), command, fds)
-
-
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import gc
 import multiprocessing
 import os
 import select
-import signal
 import sys
 from collections import deque
 
@@ -29,9 +28,9 @@ from lsmproc.formats.messages import (
     Stop,
 )
 from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.workers.group_signals import ignore_group_signals
 from lsmproc.workers.job_run import Reply, failed, load_runner, run_job
 from lsmproc.workers.message_queue import MessageReader, MessageWriter, QueueEndedError
-from lsmproc.workers.spawn import HELD_SIGNALS
 
 # The pipe's end tells of the owner's death within milliseconds. Should a stray copy of the pipe hide it, the
 # parent's number does, this much later.
@@ -40,9 +39,7 @@ PARENT_CHECK_SECONDS = 5.0
 
 def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int) -> None:
     """Serve the owner until it says stop or is gone: the target of the new process."""
-    for number in HELD_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
+    ignore_group_signals()
     if sys.stderr is not None:
         faulthandler.enable()
     if niceness:

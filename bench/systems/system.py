@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+
+from bench.settings import Settings
 
 _POLL_SECONDS = 0.002
 _QUIET_SECONDS = 0.25
@@ -25,6 +27,17 @@ class StoreOptions:
     write_buffer_bytes: int
     bloom_bits: int
     defaults: bool = False  # the system's own defaults count, whatever else is said here
+
+    @classmethod
+    def of(cls, settings: Settings, *, sync: bool = False, cache_bytes: int | None = None) -> Self:
+        """As the settings of a run say, but for what a workload needs otherwise."""
+        return cls(
+            sync=sync,
+            cache_bytes=settings.cache_bytes if cache_bytes is None else cache_bytes,
+            write_buffer_bytes=settings.write_buffer_bytes,
+            bloom_bits=settings.bloom_bits,
+            defaults=settings.defaults,
+        )
 
 
 class System(Protocol):

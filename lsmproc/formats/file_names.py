@@ -34,6 +34,7 @@ class FileKind(Enum):
 
 
 _NUMBERED = re.compile(r"([0-9]{6,20})\.(wal|sst)", re.ASCII)
+_JOB_OUTPUT = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)-[0-9]+\.sst", re.ASCII)
 _MANIFEST = re.compile(r"MANIFEST-([0-9]{6,20})", re.ASCII)
 
 
@@ -55,6 +56,12 @@ def manifest_name(number: int) -> str:
 def job_output_name(epoch: int, job: int, attempt: int, output: int) -> str:
     """Temporary name of one output of one attempt at a background job."""
     return f"{TMP_DIRECTORY}/{epoch}-{job}-{attempt}-{output}.sst"
+
+
+def job_of_output(name: str) -> tuple[int, int, int] | None:
+    """Epoch, job and attempt of the name of a file in tmp/, or None for another file."""
+    match = _JOB_OUTPUT.fullmatch(name)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def parse_file_name(name: str) -> tuple[FileKind, int] | None:

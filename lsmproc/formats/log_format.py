@@ -32,9 +32,11 @@ that ends a segment for good.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
+from operator import add
 from typing import Any
 from zlib import crc32
 
@@ -47,7 +49,7 @@ MAGIC = b"LSMPLOG\x01"
 FORMAT_VERSION = 1
 KIND_WAL = 1
 KIND_MANIFEST = 2
-_PROMISE_MARK = b"\x93SYNCED\x93"
+PROMISE_MARK = b"\x93SYNCED\x93"
 _SEAL_MARK = b"\x93SEALED\x93"
 
 _HEADER = struct.Struct(">8sBBxxI16sQQQI")
@@ -71,6 +73,8 @@ _UINT32, _UINT64, _BIN32, _ARRAY32, _NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
 
 # What a put frame takes beyond its key and value.
 PUT_OVERHEAD = _CRC_HEAD.size + _KEY_HEAD.size + _BIN_HEAD.size
+
+_SMALLEST_STEP = 64  # bytes: below, rstrip is faster than halving on
 
 FrameKey = bytes | tuple[bytes, ...] | None
 FrameValue = bytes | tuple["bytes | None", ...] | None
@@ -151,8 +155,8 @@ def batch_body(sequence: int, keys: list[bytes], values: list[bytes | None]) -> 
 
 def promise_body(sequence: int, seed: int, durable_end: int) -> bytes:
     """Body of the control frame that promises: every byte before ``durable_end`` survives power loss."""
-    fields = _PROMISE_MARK + durable_end.to_bytes(8, "big")
-    payload = _PROMISE.pack(_PROMISE_MARK, durable_end, crc32(fields, seed))
+    fields = PROMISE_MARK + durable_end.to_bytes(8, "big")
+    payload = _PROMISE.pack(PROMISE_MARK, durable_end, crc32(fields, seed))
     return _control_body(sequence, payload)
 
 
@@ -181,14 +185,14 @@ def latest_promise(data: bytes, seed: int) -> int:
     Looks for promises byte by byte, not along the chain, so ``data`` may start in damage.
     """
     highest = 0
-    position = data.find(_PROMISE_MARK)
+    position = data.find(PROMISE_MARK)
     while position >= 0:
         payload = data[position : position + _PROMISE.size]
         if len(payload) == _PROMISE.size:
             _, durable_end, check = _PROMISE.unpack(payload)
             if check == crc32(payload[:16], seed):
                 highest = max(highest, durable_end)
-        position = data.find(_PROMISE_MARK, position + 1)
+        position = data.find(PROMISE_MARK, position + 1)
     return highest
 
 
@@ -210,7 +214,7 @@ def decode_frames(data: bytes, checksum: int) -> DecodedFrames:
     (end, more to read, torn tail, corruption) is for the caller to say. Runs in C but for a few calls per chunk.
     """
     # The zeros of preallocated space would decode to one integer object each.
-    flat = _unpack_until_bad(data.rstrip(b"\0"))
+    flat = _unpack_until_bad(_without_zero_tail(data))
     run = _checked(data, flat, checksum)
     # A last frame that ends in zeros lost them above: ask for single frames of what is left.
     while single := _unpack_until_bad(data[run.size :], 4) if data[run.size : run.size + 1] == b"\xce" else None:
@@ -225,6 +229,22 @@ def decode_frames(data: bytes, checksum: int) -> DecodedFrames:
             more.checksum,
         )
     return run
+
+
+def is_zeros(data: bytes) -> bool:
+    """Whether ``data`` is nothing but zeros: space that was allocated and not written."""
+    return data == bytes(len(data))  # One memcmp; strip() looks at every byte on its own.
+
+
+def _without_zero_tail(data: bytes) -> bytes:
+    """``data`` up to its last byte that is not zero, found by halving."""
+    end = len(data)
+    step = end // 2
+    while step > _SMALLEST_STEP:
+        if is_zeros(data[end - step : end]):
+            end -= step
+        step = min(step, end) // 2
+    return data[:end].rstrip(b"\0")
 
 
 def _unpack_until_bad(data: bytes, count: int | None = None) -> list[Any]:
@@ -247,14 +267,14 @@ def _checked(data: bytes, flat: list[Any], checksum: int) -> DecodedFrames:
         count = _well_formed(checksums, sequences, len(sizes))
         checksums, sequences, keys, values = checksums[:count], sequences[:count], keys[:count], values[:count]
     ends = list(accumulate(sizes[:count]))
-    starts = [0, *ends[:-1]]
-    view = memoryview(data)
-    body_slices = map(slice, map(_CRC_HEAD.size.__add__, starts), ends)
-    actual = list(map(crc32, map(view.__getitem__, body_slices), chain((checksum,), checksums)))
-    if ends and ends[-1] > len(data):
-        actual[-1] = -1  # The slice was silently shortened: the frame is not whole.
-    if actual != checksums:
-        count = next(i for i in range(count) if actual[i] != checksums[i])
+    body_starts = accumulate(sizes[:count], initial=_CRC_HEAD.size)
+    # There is one start more than there are ends: map stops at the shorter of the two.
+    bodies = list(map(data.__getitem__, map(slice, body_starts, ends)))
+    if count and (ends[-1] > len(data) or crc32(b"".join(bodies), checksum) != checksums[-1]):
+        # Not all of it is right. Each stored checksum seeds the next, so the frames can be checked one by one.
+        actual = list(map(crc32, bodies, chain((checksum,), checksums)))
+        whole = bisect_right(ends, len(data))
+        count = next((i for i in range(whole) if actual[i] != checksums[i]), whole)
     return DecodedFrames(
         sequences[:count],
         keys[:count],
@@ -267,7 +287,7 @@ def _checked(data: bytes, flat: list[Any], checksum: int) -> DecodedFrames:
 def _frame_sizes(keys: list[Any], values: list[Any]) -> list[int]:
     """Bytes of each frame, up to the first whose key or value has a type no writer produces."""
     if set(map(type, keys)) <= {bytes} and set(map(type, values)) <= {bytes}:
-        return list(map(PUT_OVERHEAD.__add__, map(int.__add__, map(len, keys), map(len, values))))
+        return list(map(PUT_OVERHEAD.__add__, map(add, map(len, keys), map(len, values))))
     sizes = []
     for key, value in zip(keys, values, strict=True):
         key_size, value_size = _object_size(key), _object_size(value)

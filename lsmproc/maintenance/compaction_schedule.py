@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.compaction.key_ranges import grandparents, ranges_below, split
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
-from lsmproc.formats.messages import CompactionDone, CompactionRequest, JobFailed, JobOutput, TableOptions
+from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, JobFailed, JobOutput, TableOptions
 from lsmproc.formats.version_edit import VersionEdit
 from lsmproc.protocols import Priority
 
@@ -208,8 +208,10 @@ class CompactionSchedule:
             self.retries.succeeded()
             self._statistics.record_move(compaction.output_level, compaction.input_bytes)
 
-    def _answered(self, running: _Running, part: int, reply: CompactionDone | JobFailed | object) -> None:
+    def _answered(self, running: _Running, part: int, reply: CompactionDone | FlushDone | JobFailed) -> None:
         running.waiting -= 1
+        if reply.attempt > 1:
+            self._tree.remove_attempts(self._epoch, reply.job, reply.attempt + isinstance(reply, JobFailed))
         if isinstance(reply, CompactionDone):
             running.outputs[part] = reply.outputs
             running.seconds += reply.cost.seconds

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
 from lsmproc.formats.file_names import job_output_name
-from lsmproc.formats.messages import FlushDone, FlushRequest, JobCost, JobFailed, JobOutput, TableOptions
+from lsmproc.formats.messages import (
+    CompactionDone,
+    FlushDone,
+    FlushRequest,
+    JobCost,
+    JobFailed,
+    JobOutput,
+    TableOptions,
+)
 from lsmproc.formats.version_edit import VersionEdit
 from lsmproc.protocols import Priority
 from lsmproc.storage.tables import create_table
@@ -102,7 +110,9 @@ class FlushQueue:
             for immutable in self._running
         )
 
-    def _answered(self, immutable: ImmutableMemtable, reply: FlushDone | JobFailed | object) -> None:
+    def _answered(self, immutable: ImmutableMemtable, reply: FlushDone | CompactionDone | JobFailed) -> None:
+        if reply.attempt > 1:
+            self._tree.remove_attempts(self._epoch, reply.job, reply.attempt + isinstance(reply, JobFailed))
         if isinstance(reply, FlushDone):
             self._running[immutable] = reply
             self._install_in_order()

@@ -6,6 +6,7 @@ need no lock among themselves; callers leave a wish, wake the pass and wait on a
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.write_path import WritePath
+
+_log = logging.getLogger("lsmproc")
 
 # A waiter for a flush is told of the trouble after so many failures in a row; the retries go on.
 _FAILURES_TO_REPORT = 3
@@ -59,7 +62,7 @@ class Maintenance:
         self._changed = threading.Condition()
         self._idle = False
         self._closing = False
-        self._pass_wanted = False
+        self._read_only = False
         self._error: Error | None = None
         jobs = count(1)
         self._flushes = FlushQueue(
@@ -95,7 +98,7 @@ class Maintenance:
 
     def wake(self) -> None:
         """Have a scheduling pass run soon."""
-        if not self._closing:
+        if not self._closing and not self._read_only:
             self._background.call_soon(self._pass)
 
     def memtable_rotated(self) -> None:
@@ -133,18 +136,23 @@ class Maintenance:
 
     def wait_idle(self, timeout: float | None) -> None:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
+        if self._read_only:
+            return
         with self._changed:
             self._idle = False
         self.wake()
         self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: False)
 
     def pause(self, *, paused: bool) -> None:
-        """Start no compactions (flushes go on), or start them again."""
+        """Start no compactions (flushes go on), or start them again. Raises ClosedError, ReadOnlyError."""
+        if self._closing or self._read_only:
+            self._raise_error()
         self._compactions.paused = paused
         self.wake()
 
     def refuse(self, error: Error) -> None:
         """Do nothing at all, and raise ``error`` when asked to: the store is read-only."""
+        self._read_only = True
         self._error = error
 
     @property
@@ -155,7 +163,7 @@ class Maintenance:
     @property
     def error(self) -> Error | None:
         """Why background work has ended for good, if it has."""
-        return self._error
+        return None if self._read_only else self._error
 
     def close(self) -> None:
         """Start nothing any more and let go of those who wait. Idempotent."""
@@ -170,11 +178,19 @@ class Maintenance:
         """Start what should run next, then tell those who wait."""
         if self._closing:
             return
-        self._tree.remove_obsolete()
-        if self._error is None:
-            self._flushes.submit()
-            self._compactions.submit()
-        idle = self._flushes.idle and self._compactions.idle
+        try:
+            self._tree.remove_obsolete()
+            if self._error is None:
+                self._flushes.submit()
+                self._compactions.submit()
+            idle = self._flushes.idle and self._compactions.idle
+        except ClosedError:
+            return  # The background was closed under a job that had just been picked.
+        except Exception as error:
+            # Nobody would ever hear of it on this thread, and those who wait would wait for ever.
+            _log.exception("the scheduling of background work failed")
+            self._fail(BackgroundError(f"the scheduling of background work failed: {error!r}"))
+            return
         with self._changed:
             self._idle = idle
             self._changed.notify_all()

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import StorageError
-from lsmproc.formats.file_names import table_name, wal_name
+from lsmproc.formats.file_names import TMP_DIRECTORY, job_of_output, table_name, wal_name
 from lsmproc.write_controller import Backlog
 
 if TYPE_CHECKING:
@@ -109,6 +109,13 @@ class Tree:
         """Remove a file that nothing names. If that fails the file is an orphan, which the next open removes."""
         with contextlib.suppress(FileNotFoundError, StorageError):
             self._fs.unlink(name)
+
+    def remove_attempts(self, epoch: int, job: int, before: int) -> None:
+        """Remove what attempts at a job lower than ``before`` left when their workers died."""
+        for name in self._fs.list_directory(TMP_DIRECTORY):
+            of = job_of_output(name)
+            if of is not None and of[:2] == (epoch, job) and of[2] < before:
+                self.remove_file(f"{TMP_DIRECTORY}/{name}")
 
     def _remove_segments(self, segments: tuple[SegmentEnd, ...]) -> None:
         if self._log is not None:

@@ -13,10 +13,11 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 
-from lsmproc.errors import LockedError
+from lsmproc.errors import LockedError, StorageError
 from lsmproc.formats.file_names import LOCK
-from lsmproc.storage.file_system import CREATE_NEW, READ_WRITE, FileSystem
+from lsmproc.storage.file_system import CREATE_NEW, READ, READ_WRITE, FileSystem
 
 _TEXT_BYTES = 4096
 
@@ -36,9 +37,14 @@ class DirectoryLock:
         deadline = time.monotonic() + wait_seconds
         while not self._try():
             if time.monotonic() >= deadline:
-                raise LockedError(_refusal(fs.path, owner := self._owner()), owner=owner)
+                raise LockedError(_refusal(fs.path, owner := owner_of(fs)), owner=owner)
             time.sleep(0.01)  # No event tells of another process's lock.
-        self._describe()
+        try:
+            with suppress(StorageError):  # A full disk must not keep the owner out: the text is for a message only.
+                self._describe()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the lock. Idempotent."""
@@ -66,8 +72,13 @@ class DirectoryLock:
                 fd = self._fs.open(LOCK, READ_WRITE)
             except FileNotFoundError:
                 fd = self._create()
-            if not self._fs.lock(fd):
-                self._fs.close(fd)
+            locked = False
+            try:
+                locked = self._fs.lock(fd)
+            finally:
+                if not locked:
+                    self._fs.close(fd)
+            if not locked:
                 return False
             self._fd = fd
             _open_here.add(self._identity)
@@ -91,20 +102,22 @@ class DirectoryLock:
         self._fs.truncate(self._fd, 0)
         self._fs.write_all(self._fd, text, 0)
 
-    def _owner(self) -> str:
-        try:
-            fd = self._fs.open(LOCK, os.O_RDONLY)
-        except OSError:
-            return ""
-        try:
-            text = self._fs.pread(fd, _TEXT_BYTES, 0)
-        finally:
-            self._fs.close(fd)
-        try:
-            owner = json.loads(text)
-            return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
-        except (ValueError, KeyError, TypeError):
-            return ""
+
+def owner_of(fs: FileSystem) -> str:
+    """What the LOCK file tells of the holder, or of the last one, in words; empty when it tells nothing."""
+    try:
+        fd = fs.open(LOCK, READ)
+    except OSError:
+        return ""
+    try:
+        text = fs.pread(fd, _TEXT_BYTES, 0)
+    finally:
+        fs.close(fd)
+    try:
+        owner = json.loads(text)
+        return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _refusal(path: str, owner: str) -> str:

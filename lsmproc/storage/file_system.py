@@ -95,6 +95,7 @@ class PosixFileSystem:
     def __init__(self, path: str) -> None:
         """Bind to the directory ``path``, which must exist."""
         self.path = path
+        self._names: dict[int, str] = {}  # of the open descriptors
         with _named_errors(path):
             self._directory = _above_stderr(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
@@ -107,13 +108,15 @@ class PosixFileSystem:
         """See FileSystem.open."""
         with _named_errors(name):
             fd = _above_stderr(os.open(name, flags | _ALWAYS, _FILE_MODE, dir_fd=self._directory))
+            self._names[fd] = name
             if flags & os.O_CREAT:
                 os.fchmod(fd, _FILE_MODE)
             return fd
 
     def close(self, fd: int) -> None:
-        """See FileSystem.close."""
-        os.close(fd)
+        """See FileSystem.close. The descriptor is given back even if this raises."""
+        with _named_errors(self._names.pop(fd, self._name_of(fd))):
+            os.close(fd)
 
     def write_all(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """See FileSystem.write_all. REQUIRES: data is bytes-like with one byte per item."""
@@ -121,6 +124,8 @@ class PosixFileSystem:
         with _named_errors(self._name_of(fd)):
             while view:
                 written = self.pwrite(fd, view, offset)
+                if not written:
+                    raise OSError(errno.EIO, "the file takes no bytes")
                 view = view[written:]
                 offset += written
 
@@ -147,7 +152,8 @@ class PosixFileSystem:
 
     def size(self, fd: int) -> int:
         """See FileSystem.size."""
-        return os.fstat(fd).st_size
+        with _named_errors(self._name_of(fd)):
+            return os.fstat(fd).st_size
 
     def rename(self, source: str, target: str) -> None:
         """See FileSystem.rename."""
@@ -190,11 +196,12 @@ class PosixFileSystem:
 
     def lock(self, fd: int) -> bool:
         """See FileSystem.lock. flock, not lockf: a POSIX lock is lost when any descriptor of the file closes."""
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        with _named_errors(self._name_of(fd)):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
     def shut(self) -> None:
         """Give the directory's descriptor back; the object is not usable afterwards."""
@@ -203,7 +210,7 @@ class PosixFileSystem:
             self._directory = -1
 
     def _name_of(self, fd: int) -> str:
-        return f"descriptor {fd} in {self.path}"
+        return self._names.get(fd) or f"descriptor {fd} in {self.path}"
 
 
 def make_store_directory(path: str) -> None:

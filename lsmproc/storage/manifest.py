@@ -5,7 +5,8 @@ snapshot of the version, so no older manifest is ever needed, and CURRENT names 
 here and nowhere else:
 
 1. a new manifest is written and synced under its own number;
-2. CURRENT is written anew beside the old one, synced, renamed over it, and the directory synced;
+2. CURRENT is written anew beside the old one and synced, the directory synced, CURRENT renamed over the old one, and
+   the directory synced again;
 3. only then is the old manifest removed.
 
 An edit is durable when :meth:`append` returns. A crash in the middle leaves the old state or the new one.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -33,7 +34,7 @@ from lsmproc.formats.log_format import (
     put_body,
 )
 from lsmproc.formats.version_edit import VersionEdit, decode_version_edit, encode_version_edit
-from lsmproc.storage.file_system import CREATE_NEW, READ, FileSystem
+from lsmproc.storage.file_system import CREATE_NEW, READ, FileSystem, storage_error
 from lsmproc.storage.version import Version
 from lsmproc.storage.wal_reader import read_log
 
@@ -59,14 +60,16 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
     def consume(frames: DecodedFrames) -> None:
         for key, value in zip(frames.keys, frames.values, strict=True):
             if key == _EDIT_KEY and isinstance(value, bytes):
-                edits.append(decode_version_edit(value))
+                with _naming(name):
+                    edits.append(decode_version_edit(value))
             elif key is not None:
                 raise CorruptionError("a frame of the manifest holds no version edit", file=name)
 
     log = read_log(fs, name, KIND_MANIFEST, None, consume)
     version = Version()
-    for edit in edits:
-        version = version.apply(edit)
+    with _naming(name):
+        for edit in edits:
+            version = version.apply(edit)
     if not edits:
         raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
     parsed = parse_file_name(name)
@@ -87,19 +90,30 @@ class LogManifest:
         self.number = 0
         self._seed = self._checksum = self._end = self._opening_bytes = self._count = 0
         self._whole = False  # whether CURRENT names this file and it ends with a whole frame
-        self._roll(version)
+        try:
+            self._roll(version)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, edit: VersionEdit, after: Version) -> None:
-        """Make ``edit`` durable. Raises StorageError, and then the edit is not part of the live manifest."""
-        if self._whole and self._end <= max(_ROLL_MINIMUM_BYTES, _ROLL_FACTOR * self._opening_bytes):
+        """Make ``edit`` durable.
+
+        Raises StorageError, and then a crash may leave the state with the edit or the one without; what the next
+        call records is a whole new state, whatever became of this edit.
+        """
+        # After any exception the file may end in half a frame, or in an edit that its writer was told had failed:
+        # then a fresh manifest is the only state that is known to be good.
+        whole, self._whole = self._whole, False
+        if whole and self._end <= max(_ROLL_MINIMUM_BYTES, _ROLL_FACTOR * self._opening_bytes):
             try:
                 self._append(encode_version_edit(edit))
             except DurabilityError:
                 raise
             except StorageError:
-                # The file may end in half a frame: a fresh manifest is the only state that is known to be good.
-                self._whole = False
+                pass  # Not even the frame is whole: roll now.
             else:
+                self._whole = True
                 return
         self._roll(after)
 
@@ -180,26 +194,41 @@ class SnapshotManifest:
 
 
 def publish_current(fs: FileSystem, number: int) -> None:
-    """Make manifest ``number`` the live one: write, sync, rename, sync the directory.
+    """Make manifest ``number`` the live one: write, sync, sync the directory, rename, sync the directory.
 
     REQUIRES: the manifest is synced.
     """
     name = manifest_name(number)
     temporary = f"{TMP_DIRECTORY}/{CURRENT}-{number}"
+    with contextlib.suppress(FileNotFoundError):
+        fs.unlink(temporary)  # Power loss can leave it behind without the manifest of that number.
     fd = fs.open(temporary, CREATE_NEW)
     try:
         fs.write_all(fd, f"{name} {crc32(name.encode()):08x}\n".encode(), 0)
         fs.fdatasync(fd)
     finally:
         fs.close(fd)
+    # The names that CURRENT stands for, of the manifest and of the log segment behind it, must not be lost before it.
+    fs.sync_directory()
     fs.rename(temporary, CURRENT)
     fs.sync_directory()
+
+
+@contextlib.contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Name the file in the error of an edit that is no edit, or does not fit."""
+    try:
+        yield
+    except CorruptionError as error:
+        raise CorruptionError(str(error), file=file) from error
 
 
 def _read_current(fs: FileSystem) -> str:
     fd = fs.open(CURRENT, READ)
     try:
         text = fs.pread(fd, 100, 0).decode("ascii", errors="replace")
+    except OSError as error:
+        raise storage_error(error, CURRENT) from error
     finally:
         fs.close(fd)
     name, _, check = text.removesuffix("\n").partition(" ")

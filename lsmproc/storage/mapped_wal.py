@@ -22,7 +22,7 @@ from lsmproc.formats.log_format import (
     seal_body,
 )
 from lsmproc.formats.messages import SegmentEnd
-from lsmproc.storage.file_system import CREATE_NEW, FileSystem
+from lsmproc.storage.file_system import CREATE_NEW, FileSystem, storage_error
 
 _GROWTH_BYTES = 4 << 20
 
@@ -44,9 +44,11 @@ class MappedWal:
         try:
             fs.allocate(self._fd, self._size)
             self._map = mmap.mmap(self._fd, self._size)
-        except BaseException:
+        except BaseException as error:
             fs.close(self._fd)
             fs.unlink(self.name)
+            if isinstance(error, OSError):
+                raise storage_error(error, self.name) from error
             raise
 
     @property
@@ -99,8 +101,9 @@ class MappedWal:
     def promise(self, durable_end: int) -> None:
         """See PwriteWal.promise."""
         if durable_end > self.durable_end:
-            sequence = self._tip[2]
-            self.durable_end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
+            start, _, sequence = self._tip
+            end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
+            self.durable_end = end if start == durable_end else durable_end
 
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""
@@ -124,6 +127,10 @@ class MappedWal:
     def _grow(self, end: int) -> None:
         size = end + _GROWTH_BYTES
         self._fs.allocate(self._fd, size)
-        self._map.close()
-        self._map = mmap.mmap(self._fd, size)
+        try:
+            grown = mmap.mmap(self._fd, size)
+        except OSError as error:
+            raise storage_error(error, self.name) from error
+        replaced, self._map = self._map, grown
         self._size = size
+        replaced.close()

@@ -15,18 +15,21 @@ from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_WAL,
+    PROMISE_MARK,
     DecodedFrames,
     LogHeader,
     chain_seed,
     decode_frames,
     decode_header,
     is_seal,
+    is_zeros,
     latest_promise,
 )
 from lsmproc.formats.messages import SegmentEnd
-from lsmproc.storage.file_system import READ, FileSystem
+from lsmproc.storage.file_system import READ, FileSystem, storage_error
 
 _CHUNK_BYTES = 1 << 20
+_OVERLAP_BYTES = 32  # more than a promise takes
 
 Records = dict[bytes, tuple[int, bytes | None]]
 
@@ -116,17 +119,52 @@ def read_log(
         if stop_at is None:
             _judge_tail(fs, fd, name, seed, log)
         return log
+    except OSError as error:
+        raise storage_error(error, name) from error
     finally:
         fs.close(fd)
 
 
 def is_blank(fs: FileSystem, name: str) -> bool:
-    """True if the file has no header yet: a segment allocated ahead of its use."""
+    """True if the segment is not part of the log yet: allocated ahead of its use, or lost before it ever was synced.
+
+    That is a file of zeros, one whose header is unfinished with nothing behind it, and one whose header is all zeros
+    although frames follow: its pages reached the disk in another order before the power went. A promise among such
+    frames proves that the header was durable once, and then this raises CorruptionError. Raises StorageError.
+    """
     fd = fs.open(name, READ)
     try:
-        return not fs.pread(fd, HEADER_SIZE, 0).strip(b"\0")
+        encoded = fs.pread(fd, HEADER_SIZE, 0)
+        begun = bool(encoded.strip(b"\0"))
+        if begun and _is_header(encoded, name):
+            return False
+        used = False
+        for data in _overlapping_chunks(fs, fd):
+            if PROMISE_MARK in data and not begun:
+                raise CorruptionError("the header of a log that was synced is missing", file=name, offset=0)
+            used = used or not is_zeros(data)
+        return not (begun and used)
+    except OSError as error:
+        raise storage_error(error, name) from error
     finally:
         fs.close(fd)
+
+
+def _is_header(encoded: bytes, name: str) -> bool:
+    try:
+        decode_header(encoded, name)
+    except CorruptionError:
+        return False
+    return True
+
+
+def _overlapping_chunks(fs: FileSystem, fd: int) -> Iterator[bytes]:
+    """What follows the header; each chunk begins with the end of the one before, so that a promise is never cut."""
+    position, overlap = HEADER_SIZE, b""
+    while data := fs.pread(fd, _CHUNK_BYTES, position):
+        yield overlap + data
+        overlap = data[-_OVERLAP_BYTES:]
+        position += len(data)
 
 
 def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int) -> Iterator[DecodedFrames]:
@@ -149,16 +187,11 @@ def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int) -> Itera
 def _judge_tail(fs: FileSystem, fd: int, name: str, seed: int, log: RecoveredLog) -> None:
     """Fill in what follows the valid frames; raise if a promise covers bytes that are not valid."""
     position = HEADER_SIZE
-    overlap = b""
-    while position < log.size:
-        data = fs.pread(fd, _CHUNK_BYTES, position)
-        if not data:
-            break
-        log.promised_end = max(log.promised_end, latest_promise(overlap + data, seed))
+    for data in _overlapping_chunks(fs, fd):
+        log.promised_end = max(log.promised_end, latest_promise(data, seed))
         beyond = data[max(0, log.end - position) :]
-        log.dirty_tail = log.dirty_tail or bool(beyond.strip(b"\0"))
-        overlap = data[-32:]
-        position += len(data)
+        log.dirty_tail = log.dirty_tail or not is_zeros(beyond)
+        position += len(data) - (min(_OVERLAP_BYTES, len(data)))
     if log.promised_end > log.end:
         raise CorruptionError(
             f"the log was synced up to byte {log.promised_end}, but its frames are valid only up to here",

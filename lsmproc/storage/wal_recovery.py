@@ -7,7 +7,8 @@ Each segment's header names its predecessor and where that ends, so the segments
   acknowledged, and the files after the hole are removed before a new segment is begun;
 * but a sync of a segment implies that all earlier ones are synced. A hole below any promise is therefore no crash
   but damage, and raises CorruptionError instead of losing what was promised;
-* a segment without a header was allocated ahead and never used.
+* a segment without a header was allocated ahead and never used; like those behind a hole, it is to be removed before
+  a new segment is begun, and so are the newest segments if they hold no records.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lsmproc.errors import CorruptionError, DurabilityError, StorageError
+from lsmproc.errors import CorruptionError, DurabilityError
 from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL
 from lsmproc.formats.messages import SegmentEnd
@@ -47,7 +48,7 @@ class ReplayedSegment:
                 data = self._fs.pread(fd, min(_COPY_BYTES, self.end.end - offset), offset)
                 self._fs.write_all(fd, data, offset)
             self._fs.fdatasync(fd)
-        except StorageError as error:
+        except OSError as error:
             raise DurabilityError(error.errno, "the replayed log could not be synced", name) from error
         finally:
             self._fs.close(fd)
@@ -64,7 +65,7 @@ class ReplayedLog:
     records: Records  # newest record of each key
     segments: tuple[ReplayedSegment, ...]  # oldest first
     last_sequence: int
-    unusable: tuple[str, ...]  # names of blank segments and of segments behind a hole: to be removed
+    unusable: tuple[str, ...]  # names of blank or empty segments and of those behind a hole: to be removed
 
 
 def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
@@ -75,6 +76,7 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
     records: Records = {}
     segments: list[ReplayedSegment] = []
     unusable: list[str] = []
+    empty: list[ReplayedSegment] = []  # the newest segments as far as they hold no records
     last_sequence = 0
     before: RecoveredLog | None = None
     live = sorted(number for number in numbers if number >= log_number)
@@ -97,9 +99,14 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
             unusable += map(wal_name, live[position:])
             break
         records.update(staged)
+        empty = [] if staged else empty
         segments.append(ReplayedSegment(fs, SegmentEnd(number, log.end, log.checksum, log.last_sequence)))
+        empty += segments[-1:] if not staged else []
         last_sequence = max(last_sequence, log.last_sequence)
         before = log
+    # Each opening begins a segment: without this, a store that is opened often and written seldom would collect them.
+    segments = segments[: len(segments) - len(empty)]
+    unusable += [wal_name(segment.number) for segment in empty]
     return ReplayedLog(records, tuple(segments), last_sequence, tuple(unusable))
 
 

@@ -7,9 +7,10 @@ the log when its header is written (:meth:`PwriteWal.begin`). Recovery removes f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from zlib import crc32
 
-from lsmproc.errors import DurabilityError
+from lsmproc.errors import DurabilityError, StorageError
 from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
@@ -84,10 +85,13 @@ class PwriteWal:
                 self._fs.write_all(self._fd, memoryview(whole)[written:], end + written)
             end += len(whole)
             self._tip = (end, checksum, sequence)
-        except BaseException as error:
+        except OSError as error:
+            # Less than the frame was written, which will never check; a full disk may refuse this byte as well.
+            with suppress(StorageError):
+                self._take_back()
+            raise storage_error(error, self.name) from error
+        except BaseException:
             self._take_back()
-            if isinstance(error, OSError):
-                raise storage_error(error, self.name) from error
             raise
         return end
 
@@ -110,9 +114,10 @@ class PwriteWal:
     def promise(self, durable_end: int) -> None:
         """Leave in the log that it is durable up to ``durable_end``, so that damage below is told from a torn tail."""
         if durable_end > self.durable_end:
-            sequence = self._tip[2]
-            # The promise itself needs no sync: nothing is lost with it.
-            self.durable_end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
+            start, _, sequence = self._tip
+            end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
+            # The promise itself needs no sync: nothing is lost with it. But commits between need one.
+            self.durable_end = end if start == durable_end else durable_end
 
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""

@@ -26,6 +26,7 @@ class Written:
 
     by: OperationId
     value: bytes | None
+    sure: bool = True  # False if an open operation may have written the same value again
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class Oracle:
         """Find out whether an open operation happened: all its records or none."""
         new = dict(zip(operation.keys, operation.values, strict=True))
         seen = {key: found[key][0] if key in found else None for key in new}
+        if all(self._value(key) == value for key, value in new.items()):
+            self._state.update((key, Written(operation.id, new[key], sure=False)) for key in new)
+            return
         if all(seen[key] == value for key, value in new.items()):
             self._apply(operation, "not acknowledged, but there")
             return
@@ -125,6 +129,8 @@ class Oracle:
         by_thread: defaultdict[int, set[tuple[OperationId, int]]] = defaultdict(set)
         users: dict[int, OperationId] = {}
         for key, (_, sequence) in found.items():
+            if not self._state[key].sure:
+                continue
             identity = self._state[key].by
             by_thread[identity.thread].add((identity, sequence))
             if users.setdefault(sequence, identity) != identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 import lz4.block
 import msgpack
@@ -49,7 +50,7 @@ EQUAL_RECORDS = st.dictionaries(
 )
 
 
-def encode(records: dict[bytes, tuple[bytes | None, int]]) -> bytes:
+def encode(records: Mapping[bytes, tuple[bytes | None, int]]) -> bytes:
     """The raw block of these records."""
     keys = sorted(records)
     return BlockEncoder().encode(keys, [records[key][0] for key in keys], [records[key][1] for key in keys])

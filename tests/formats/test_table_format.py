@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_index_parts_come_back() -> None:
 
 
 @pytest.mark.parametrize("decode", [decode_partition, decode_top_index, decode_properties])
-def test_malformed_sections_are_corruption_and_nothing_else(decode) -> None:  # type: ignore[no-untyped-def]
+def test_malformed_sections_are_corruption_and_nothing_else(decode: Callable[[bytes], object]) -> None:
     """Random and mutated bytes decode or raise CorruptionError."""
     rng = random.Random(3)
     seeds = [encode_partition([b"c", b"f"], [300, 7]), encode_top_index(TOP), encode_properties(PROPERTIES)]

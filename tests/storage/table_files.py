@@ -58,8 +58,6 @@ def write_table(
     return builder.finish()
 
 
-def read_table(
-    fs: FileSystem, metadata: FileMetadata, name: str, *, cache: BlockCache | None = None
-) -> TableReader:
+def read_table(fs: FileSystem, metadata: FileMetadata, name: str, *, cache: BlockCache | None = None) -> TableReader:
     """A reader with a pool of its own."""
     return open_table(fs, metadata, name, cache=cache, open_files=OpenFiles(4))

@@ -102,7 +102,7 @@ def test_a_failing_disk_is_a_storage_error(fs: PosixFileSystem) -> None:
     def pread(fd: int, size: int, offset: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
-    broken.pread = pread  # type: ignore[method-assign, assignment]
+    broken.pread = pread
     reader = BlockTableReader(broken, metadata, "t", cache=None, open_files=OpenFiles(1))
     with pytest.raises(StorageError) as caught:
         reader.get(b"k", 1)
@@ -117,7 +117,7 @@ def test_short_reads_are_completed(fs: PosixFileSystem) -> None:
     metadata = write_table(fs, "t", records, SMALL_BLOCKS)
     stingy = PosixFileSystem(fs.path)
     real = fs.pread
-    stingy.pread = lambda fd, size, offset: real(fd, min(size, 101), offset)  # type: ignore[method-assign, assignment, misc]
+    stingy.pread = lambda fd, size, offset: real(fd, min(size, 101), offset)
     reader = BlockTableReader(stingy, metadata, "t", cache=None, open_files=OpenFiles(1))
     assert records.columns == reader.columns_with_sequences(0, reader.block_count)
     reader.verify()

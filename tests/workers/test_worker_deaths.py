@@ -165,6 +165,7 @@ def test_a_worker_imports_only_what_it_runs(runs: Any, stand_in_jobs: ModuleType
     heavy = {"asyncio", "rich", "logging", "numpy", "psutil", "concurrent.futures", "sqlite3", "ssl", "email", "pytest"}
     assert set() == heavy & modules
     assert "lsmproc.store" not in modules
+    assert "lsmproc.workers.spawn" not in modules
     assert "lsmproc.workers.supervisor" not in modules
 
 

@@ -1,0 +1,161 @@
+"""Runs the sessions: for each round and workload every system in turn, in an order that alternates.
+
+So a slow minute of the machine meets all systems, and none always runs first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.process_tree import MemorySampler
+from bench.settings import Settings
+
+_SAMPLE_SECONDS = 0.02
+_EXIT_SECONDS = 30.0
+_ROOT = Path(__file__).parent.parent
+
+Tell = Callable[[str], None]
+
+
+class SessionFailedError(Exception):
+    """A session ended without a result; the message holds what it wrote to standard error."""
+
+
+class Rounds:
+    """All sessions of one run, in a directory of its own that is removed at the end."""
+
+    def __init__(self, settings: Settings, systems: Sequence[str], directory: str | None, tell: Tell) -> None:
+        self._settings = settings
+        self._systems = tuple(systems)
+        self._directory = Path(tempfile.mkdtemp(prefix="lsmproc-bench-", dir=directory))
+        self._tell = tell
+        self.described: dict[str, dict[str, Any]] = {}  # by system: version and settings
+
+    def __enter__(self) -> Rounds:
+        """The rounds themselves."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def load(self) -> None:
+        """Make a loaded store of each system."""
+        for system in self._systems:
+            self._tell(f"load {system}")
+            answer = self._run_session(system, "load", 0, self._loaded(system))
+            self.described[system] = {key: answer[key] for key in ("version", "settings")}
+
+    def run(self, workloads: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+        """The results of all sessions."""
+        results = []
+        for number in range(rounds):
+            for place, workload in enumerate(workloads):
+                turn = (number + place) % 2
+                for system in reversed(self._systems) if turn else self._systems:
+                    self._tell(f"round {number + 1} of {rounds}: {workload} {system}")
+                    result = self._run_session(system, workload, number, str(self._directory / "work"))
+                    results.append({"system": system, "workload": workload, "round": number} | result)
+        return results
+
+    def _loaded(self, system: str) -> str:
+        return str(self._directory / f"loaded-{system}")
+
+    def _run_session(self, system: str, workload: str, number: int, directory: str) -> dict[str, Any]:
+        Path(directory).mkdir(exist_ok=True)
+        job = {
+            "system": system,
+            "workload": workload,
+            "round": number,
+            "settings": self._settings.to_json_dict(),
+            "directory": directory,
+            "loaded": self._loaded(system),
+        }
+        with _started(job) as process:
+            try:
+                return _watch(process, f"{workload} of {system}")
+            finally:
+                process.kill()
+                process.wait(_EXIT_SECONDS)
+                if workload != "load":
+                    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _started(job: dict[str, Any]) -> Any:
+    """A session's process with its job on its standard input."""
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.session"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(job))
+        process.stdin.close()
+        process.stdin = None
+        yield process
+
+
+def _watch(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
+    """Sample the memory of the session's processes until its result comes."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    errors: list[str] = []
+    readers = [
+        threading.Thread(target=_read_lines, args=(process.stdout, lines)),
+        threading.Thread(target=lambda: errors.extend(process.stderr or ())),
+    ]
+    for reader in readers:
+        reader.start()
+    sampler = MemorySampler(process.pid)
+    sampling = False
+    result: dict[str, Any] = {}
+    while True:
+        if sampling:
+            sampler.sample()
+        try:
+            line = lines.get(timeout=_SAMPLE_SECONDS)
+        except queue.Empty:
+            continue
+        if line is None:
+            break
+        message = json.loads(line)
+        match message.pop("event"):
+            case "begin":
+                sampling = True
+            case "end":
+                sampler.sample()
+                sampling = False
+            case "result":
+                result = message
+    for reader in readers:
+        reader.join(_EXIT_SECONDS)
+    if process.wait(_EXIT_SECONDS) != 0 or not result:
+        raise SessionFailedError(f"{name} failed:\n{''.join(errors)}")
+    if "usage" in result:
+        result["usage"] |= {
+            "peak_bytes": sampler.peak_bytes,
+            "owner_peak_bytes": sampler.owner_peak_bytes,
+            "processes": sampler.process_count,
+        }
+    return result
+
+
+def _read_lines(stream: Any, lines: queue.SimpleQueue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)

@@ -1,0 +1,49 @@
+"""The parser, and the groups of arguments that several commands share.
+
+Groups are parents in the sense of argparse. No module of the engine is imported here, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+
+from lsmproc.cli import delete, demo, dump, get, load, put, scan, stats, verify
+from lsmproc.cli.exit_codes import DESCRIPTION
+
+_EPILOG = f"""\
+examples:
+  lsmproc demo                                  watch the engine work, lose its process, and lose nothing
+  lsmproc put  /tmp/store user:1 alice          make a store and write to it
+  lsmproc get  /tmp/store user:1
+  lsmproc scan /tmp/store --prefix user: --json
+  lsmproc dump /tmp/store | lsmproc load /tmp/copy
+  lsmproc verify /tmp/store                     read every checksum, change nothing
+
+{DESCRIPTION}
+"lsmproc COMMAND --help" tells more. Progress and colours appear on a terminal only; NO_COLOR=1 turns colours off.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; the function of the chosen command is ``run`` of the result."""
+    parser = argparse.ArgumentParser(
+        prog="lsmproc",
+        description="An embeddable key-value store whose flushes and compactions run in other processes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in (demo, put, get, delete, scan, load, dump, stats, verify):
+        command.add_to(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that costs more than all the rest of the parser."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and exit."""
+        print(f"lsmproc {metadata.version('lsmproc')}")
+        parser.exit()

@@ -1,0 +1,83 @@
+"""``lsmproc dump``: write records as lines that ``lsmproc load`` reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from lsmproc.cli.argument_groups import add_command, add_range, add_store, add_text_form
+from lsmproc.cli.exit_codes import FINE
+from lsmproc.cli.progress import Progress
+from lsmproc.cli.record_text import json_field, tsv_field
+from lsmproc.cli.scan import selected
+from lsmproc.cli.store_access import open_to_read
+
+if TYPE_CHECKING:
+    from lsmproc.cli.argument_groups import Commands
+
+_EXAMPLES = """
+lsmproc dump /tmp/store > all.jsonl
+lsmproc dump /tmp/store --format tsv --prefix user: --output users.tsv
+lsmproc dump /tmp/store | lsmproc load /tmp/copy
+"""
+_RECORDS_BETWEEN_UPDATES = 1000
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "dump",
+        run,
+        summary="write records as JSON lines or TSV, for lsmproc load",
+        details='Exact for any bytes: what is not UTF-8 is "key_base64" or "value_base64" in JSON; TSV holds the bytes\n'
+        "themselves, with \\t \\n \\r \\\\ for tab, line feed, carriage return and backslash.",
+        examples=_EXAMPLES,
+    )
+    add_store(parser)
+    add_range(parser)
+    parser.add_argument("--format", choices=("jsonl", "tsv"), default="jsonl", help="default: jsonl")
+    parser.add_argument("--output", metavar="FILE", help="write to this file, which must not exist; default: stdout")
+    add_text_form(parser)
+    parser.add_argument("--json", action="store_const", const="jsonl", dest="format", help="the same as --format jsonl")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    line = _tsv_line if arguments.format == "tsv" else _json_line(hexadecimal=arguments.hex)
+    with (
+        open_to_read(arguments) as store,
+        _output(arguments.output) as output,
+        Progress("dumped", "records") as progress,
+    ):
+        for count, (key, value) in enumerate(selected(store, arguments), 1):
+            output.write(line(key, value))
+            if count % _RECORDS_BETWEEN_UPDATES == 0:
+                progress.update(count)
+        output.flush()
+    return FINE
+
+
+@contextmanager
+def _output(name: str | None) -> Iterator[IO[bytes]]:
+    if name is None:
+        yield sys.stdout.buffer
+    else:
+        with open(name, "xb") as file:
+            yield file
+
+
+def _tsv_line(key: bytes, value: bytes) -> bytes:
+    return b"%b\t%b\n" % (tsv_field(key), tsv_field(value))
+
+
+def _json_line(*, hexadecimal: bool) -> Callable[[bytes, bytes], bytes]:
+    def line(key: bytes, value: bytes) -> bytes:
+        fields = (json_field(name, data, hexadecimal=hexadecimal) for name, data in (("key", key), ("value", value)))
+        return json.dumps(dict(fields), ensure_ascii=False).encode() + b"\n"
+
+    return line

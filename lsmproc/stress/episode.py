@@ -1,0 +1,211 @@
+"""One store through several cycles: load, fault, reopening, a look at everything it holds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lsmproc.stress.operations import LoadShape
+from lsmproc.stress.oracle import Oracle, Problem
+from lsmproc.stress.owner_under_test import OwnerFailedError, OwnerUnderTest
+from lsmproc.stress.plan import CyclePlan, EpisodePlan, Fault, StressPlan
+from lsmproc.stress.report import CycleResult
+from lsmproc.stress.worker_faults import (
+    Victim,
+    choose_worker,
+    continue_worker,
+    damage_sealed_log,
+    kill_worker,
+    stop_worker,
+)
+
+_MOST_REOPENINGS_KILLED = 3
+_WAL_SYNC = {"none": "none", "interval": "interval", "every_write": "every_write", "mix": "none"}
+
+
+class Episode:
+    """Runs the cycles of one episode. Whatever happens, call ``end``: it leaves no process behind."""
+
+    def __init__(self, plan: StressPlan, episode: EpisodePlan, root: Path) -> None:
+        """Use ``root / "store"``, which does not exist yet, and copy it to ``root / "evidence"`` after each kill."""
+        self.plan = episode
+        self._seed = plan.seed
+        self._slow_seconds = plan.slow_seconds
+        self._store = root / "store"
+        self._evidence = root / "evidence"
+        self._settings: dict[str, Any] = {
+            "path": str(self._store),
+            "seed": plan.seed,
+            "load": episode.load.to_json_dict(),
+            "options": {"wal_sync": _WAL_SYNC[episode.sync], "wal_sync_interval_ms": 50, **episode.options.options},
+            "sabotage": plan.sabotage,
+            "bytecode": str(root / "bytecode"),
+        }
+        self._load: LoadShape = episode.load
+        self._oracle = Oracle(plan.seed, episode.load)
+        self._owner: OwnerUnderTest | None = None
+        self._dead: list[OwnerUnderTest] = []  # killed or closed, and not yet asked who is left of them
+        self._orphan: Victim | None = None  # stopped, while its owner was killed
+
+    def run(self, cycle: CyclePlan, *, last: bool) -> CycleResult:
+        """One cycle; the last one also closes the store in good order and opens it once more."""
+        result = CycleResult(
+            cycle.number,
+            self.plan.number,
+            self._seed,
+            cycle.fault.value,
+            self.plan.options.name,
+            self.plan.sync,
+            self._load.threads,
+            after_ms=cycle.delay_seconds * 1000,
+        )
+        try:
+            owner = self._owner or self._open(result)
+            if not result.problems:
+                self._work(owner, cycle, result)
+            if last and not result.problems:
+                self._close_and_reopen(result)
+        except OwnerFailedError as error:
+            result.problems.append(Problem("error", str(error)))
+            self._copy_evidence()
+        return result
+
+    def end(self) -> None:
+        """Kill what is still running."""
+        if self._owner is not None:
+            self._owner.kill()
+            self._dead.append(self._owner)
+            self._owner = None
+        if self._orphan is not None:
+            continue_worker(self._orphan)
+        for owner in self._dead:
+            owner.left()
+
+    def _work(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
+        owner.acks.restart()
+        self._oracle.begin(cycle.number)
+        owner.tell({"do": "load", "cycle": cycle.number})
+        owner.expect("loading")
+        owner.run_for(cycle.delay_seconds)
+        if cycle.fault.ends_owner:
+            self._kill_owner(owner, cycle, result)
+        else:
+            self._hit_worker(owner, cycle, result)
+            self._look_without_reopening(owner, result)
+
+    # The owner is killed
+
+    def _kill_owner(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
+        chance = cycle.chance
+        if cycle.fault is Fault.ORPHAN_STOPPED_WORKER:
+            self._orphan = choose_worker(owner, chance.choice(("flush", "compaction")), chance)
+            if self._orphan is not None:
+                result.victim = str(self._orphan)
+                stop_worker(self._orphan)
+        self._bury(owner)
+        result.acked = sum(owner.acks.done)
+        self._oracle.finish(owner.acks.done, killed=True)
+        result.pending = self._oracle.pending
+        self._copy_evidence()
+        if cycle.fault is Fault.KILL_OWNER_REOPENING:
+            for _ in range(chance.randint(1, _MOST_REOPENINGS_KILLED)):
+                victim = OwnerUnderTest(self._settings)
+                self._owner = victim
+                victim.expect("opening")
+                victim.run_for(chance.random() * 0.03)
+                self._bury(victim)
+        self._open(result)
+
+    def _bury(self, owner: OwnerUnderTest) -> None:
+        owner.kill()
+        self._dead.append(owner)
+        self._owner = None
+
+    def _open(self, result: CycleResult) -> OwnerUnderTest:
+        """Start the next owner and compare what it finds; then nothing of the one before may be left."""
+        owner = self._owner = OwnerUnderTest(self._settings)
+        opened = owner.expect("opened")
+        seconds = opened["seconds"]
+        result.reopen_ms.append(round(seconds * 1000, 2))
+        if seconds > self._slow_seconds:
+            result.problems.append(Problem("slow", f"opening took {seconds:.2f} s"))
+        result.problems += [Problem("orphan", f"{name} is there, and nothing names it") for name in opened["orphans"]]
+        self._look(owner, result)
+        if self._orphan is not None:
+            # It was stopped all the time; its owner's death counts from now.
+            continue_worker(self._orphan)
+            self._orphan = None
+            self._dead[-1].restart_clock()
+        for dead in self._dead:
+            result.problems += [Problem("left", text) for text in dead.left()]
+        self._dead.clear()
+        return owner
+
+    def _close_and_reopen(self, result: CycleResult) -> None:
+        assert self._owner is not None
+        owner = self._owner
+        owner.ask("close", "closed")
+        owner.leave()
+        self._dead.append(owner)
+        self._owner = None
+        self._copy_evidence()
+        self._open(result)
+
+    # A worker is hit
+
+    def _hit_worker(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
+        chance = cycle.chance
+        kind = {Fault.KILL_FLUSH_WORKER: "flush", Fault.KILL_COMPACTION_WORKER: "compaction"}.get(cycle.fault)
+        if cycle.fault is Fault.DAMAGE_SEALED_LOG:
+            kind = "flush"
+        victim = choose_worker(owner, kind or chance.choice(("flush", "compaction")), chance)
+        if victim is None:
+            result.problems.append(Problem("error", f"the load kept no {kind} worker busy: choose smaller options"))
+            return
+        result.victim = str(victim)
+        match cycle.fault:
+            case Fault.STOP_WORKER:
+                stop_worker(victim)
+                try:
+                    owner.run_for(chance.uniform(0.05, 1.0))
+                finally:
+                    continue_worker(victim)
+            case Fault.DAMAGE_SEALED_LOG:
+                problems = damage_sealed_log(owner, victim, str(self._store), chance)
+                result.problems += problems or ()
+                result.victim = "nothing sealed" if problems is None else "sealed segment"
+            case _:
+                seconds, problems = kill_worker(owner, victim, self._slow_seconds)
+                result.restart_ms = round(seconds * 1000, 2)
+                result.problems += problems
+        owner.run_for(chance.uniform(0.01, 0.1))
+
+    def _look_without_reopening(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+        owner.ask("pause", "paused")
+        owner.take_all()
+        result.acked = sum(owner.acks.done)
+        self._oracle.finish(owner.acks.done, killed=False)
+        workers = owner.ask("workers", "workers")
+        if workers["background_error"]:
+            result.problems.append(Problem("error", f"background work has ended: {workers['background_error']}"))
+        self._look(owner, result)
+        if result.problems:
+            self._copy_evidence()
+
+    # Both
+
+    def _look(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+        dump = owner.ask("dump", "dump")
+        result.records = len(dump["records"])
+        result.problems += [
+            Problem("reads differ", f"scan and point read do not agree on {key!r}") for key in dump["differing"]
+        ]
+        result.problems += self._oracle.look((key, value, sequence) for key, value, sequence in dump["records"])
+
+    def _copy_evidence(self) -> None:
+        """Keep the directory as it is now: opening it would change it."""
+        shutil.rmtree(self._evidence, ignore_errors=True)
+        if self._store.exists():
+            shutil.copytree(self._store, self._evidence / "store", ignore_dangling_symlinks=True)
+

@@ -1,0 +1,132 @@
+"""What a run does, decided before it starts: every cycle is a pure function of the plan and its seed.
+
+Cycles come in episodes. An episode has a fresh directory, one option set and one load; its cycles follow each other
+on the same store. So a cycle is replayed by running its episode alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lsmproc.stress.operations import LoadShape
+from lsmproc.stress.option_sets import OPTION_SETS, OptionSet
+
+SYNC_POLICIES = ("none", "interval", "every_write", "mix")
+
+
+class Fault(StrEnum):
+    """What happens to the processes of a store in one cycle."""
+
+    KILL_OWNER = "owner"
+    KILL_OWNER_REOPENING = "owner-reopening"  # and once more, while the next owner opens the store
+    KILL_FLUSH_WORKER = "flush-worker"
+    KILL_COMPACTION_WORKER = "compaction-worker"
+    STOP_WORKER = "stop-worker"  # SIGSTOP, and SIGCONT later
+    ORPHAN_STOPPED_WORKER = "orphan-stopped-worker"  # SIGSTOP, kill the owner, reopen, SIGCONT
+    DAMAGE_SEALED_LOG = "damage-sealed-log"  # a byte of a sealed segment flips before its flush
+
+    @property
+    def ends_owner(self) -> bool:
+        """Whether the owner is killed in the cycle."""
+        return self in {Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING, Fault.ORPHAN_STOPPED_WORKER}
+
+
+@dataclass(frozen=True, slots=True)
+class StressPlan:
+    """How many cycles of each kind, and within which bounds."""
+
+    seed: int
+    owner_kills: int = 200
+    flush_worker_kills: int = 0
+    compaction_worker_kills: int = 0
+    worker_stops: int = 0
+    log_damages: int = 0
+    seconds: float = 600.0  # no cycle starts later than this
+    slow_seconds: float = 5.0  # reopening, and the next job after a worker's death, count as broken beyond this
+    interval_seconds: tuple[float, float] = (0.005, 0.5)  # from the start of the load to the fault
+    sync: tuple[str, ...] = SYNC_POLICIES
+    option_sets: tuple[str, ...] = ()  # empty: all
+    threads: tuple[int, ...] = (1, 2, 4)
+    cycles_per_episode: int = 10
+    only_episode: int | None = None
+    sabotage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CyclePlan:
+    """One cycle."""
+
+    number: int
+    fault: Fault
+    delay_seconds: float  # from the start of the load to the fault
+    chance: random.Random  # for what is decided on the spot
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodePlan:
+    """A fresh store and the cycles that it goes through."""
+
+    number: int
+    options: OptionSet
+    sync: str
+    load: LoadShape
+    cycles: tuple[CyclePlan, ...]
+
+
+def episodes(plan: StressPlan) -> Iterator[EpisodePlan]:
+    """The episodes of a plan, or the one that it names."""
+    faults = _faults(plan)
+    size = plan.cycles_per_episode
+    for number, start in enumerate(range(0, len(faults), size)):
+        if plan.only_episode is None or plan.only_episode == number:
+            yield _episode(plan, number, start, faults[start : start + size])
+
+
+def _faults(plan: StressPlan) -> list[Fault]:
+    """Every fault of a run: shuffled, but kinds of one nature stay together, for they want other option sets."""
+    chance = random.Random(f"{plan.seed}/faults")  # noqa: S311 - a repeatable plan, not a secret
+    reopening = plan.owner_kills // 8
+    owner = [Fault.KILL_OWNER] * (plan.owner_kills - reopening) + [Fault.KILL_OWNER_REOPENING] * reopening
+    orphaned = plan.worker_stops // 2
+    worker = [
+        *[Fault.KILL_FLUSH_WORKER] * plan.flush_worker_kills,
+        *[Fault.KILL_COMPACTION_WORKER] * plan.compaction_worker_kills,
+        *[Fault.STOP_WORKER] * (plan.worker_stops - orphaned),
+        *[Fault.ORPHAN_STOPPED_WORKER] * orphaned,
+        *[Fault.DAMAGE_SEALED_LOG] * plan.log_damages,
+    ]
+    chance.shuffle(owner)
+    chance.shuffle(worker)
+    return owner + worker
+
+
+def _episode(plan: StressPlan, number: int, first_cycle: int, faults: list[Fault]) -> EpisodePlan:
+    chance = random.Random(f"{plan.seed}/episode/{number}")  # noqa: S311 - a repeatable plan, not a secret
+    needs_busy = any(fault not in {Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING} for fault in faults)
+    wanted = [each for each in OPTION_SETS if not plan.option_sets or each.name in plan.option_sets]
+    suitable = [each for each in wanted if each.busy or not needs_busy] or wanted
+    # Taken in turn from a shuffled order, so that a short run sees different ones too.
+    random.Random(f"{plan.seed}/option sets").shuffle(suitable)  # noqa: S311 - a repeatable plan, not a secret
+    options = suitable[number % len(suitable)]
+    sync = plan.sync[(number + plan.seed) % len(plan.sync)]
+    load = LoadShape(
+        chance.choice(plan.threads),
+        options.keys_per_thread,
+        options.value_max_bytes,
+        options.batch_max_records,
+        10 if sync == "mix" else 0,
+    )
+    low, high = plan.interval_seconds
+    cycles = tuple(
+        CyclePlan(
+            first_cycle + place,
+            fault,
+            chance.uniform(low, high),
+            random.Random(f"{plan.seed}/cycle/{first_cycle + place}"),  # noqa: S311 - repeatable, not a secret
+        )
+        for place, fault in enumerate(faults)
+    )
+    return EpisodePlan(number, options, sync, load, cycles)
