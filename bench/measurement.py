@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from bench.workloads.work import Work
@@ -90,7 +91,7 @@ def _rates(points: list[tuple[float, int]]) -> list[Point]:
     kept = [(0.0, 0), *points[step - 1 :: step]] if points else []
     return [
         (round(later[0], 6), round((later[1] - earlier[1]) / max(later[0] - earlier[0], 1e-9)))
-        for earlier, later in zip(kept, kept[1:], strict=False)
+        for earlier, later in pairwise(kept)
     ]
 
 

@@ -14,8 +14,6 @@ from bench.zipfian import Zipfian
 
 _POOL_BYTES = 1 << 20
 _PIECE_BYTES = 100  # compressible within one block of a table, and not beyond
-_STRIDE = 37  # odd, so that neighbouring values differ
-
 Records = list[tuple[bytes, bytes]]
 
 
@@ -37,10 +35,11 @@ class RecordMaker:
 
     def values(self, count: int) -> list[bytes]:
         """So many values; the next call goes on elsewhere in the pool."""
-        size, span = self._settings.value_size, len(self._pool) - self._settings.value_size
+        size = self._settings.value_size
+        span, stride = len(self._pool) - size, size + 1  # neighbours share nothing, and later rounds are shifted
         first, self._cut = self._cut, self._cut + count
         pool = self._pool
-        return [pool[at : at + size] for at in (index * _STRIDE % span for index in range(first, first + count))]
+        return [pool[at : at + size] for at in (index * stride % span for index in range(first, first + count))]
 
     def records(self, numbers: Iterable[int]) -> Records:
         """A record for each number."""

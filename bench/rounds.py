@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.process_tree import MemorySampler
 from bench.settings import Settings
@@ -42,7 +42,7 @@ class Rounds:
         self._tell = tell
         self.described: dict[str, dict[str, Any]] = {}  # by system: version and settings
 
-    def __enter__(self) -> Rounds:
+    def __enter__(self) -> Self:
         """The rounds themselves."""
         return self
 

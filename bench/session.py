@@ -19,6 +19,7 @@ from bench.measurement import Whole, measure_each, measure_whole, warm
 from bench.process_tree import cpu_seconds, resident_bytes, space_bytes, written_bytes
 from bench.records import RecordMaker
 from bench.settings import Settings
+from bench.sparse_copy import copy_store
 from bench.systems import opener
 from bench.systems.system import StoreOptions
 from bench.workloads import WORKLOADS
@@ -82,7 +83,7 @@ class Session:
     def _pass(self, maker: RecordMaker, *, whole: bool) -> dict[str, Any]:
         stage = self._stage(maker)
         if self._workload.start == "copy":
-            shutil.copytree(self._loaded, stage.directory)
+            copy_store(self._loaded, stage.directory)
         maker.shuffled()  # before memory is measured: it is the benchmark's own
         baseline = resident_bytes()
         try:

@@ -150,3 +150,12 @@ class BackgroundError(Error):
 
 class WorkerDiedError(BackgroundError):
     """The worker process of a job died on every attempt."""
+
+
+def copy_of(failure: Error) -> Error:
+    """A fresh copy of an error that many callers will raise, each with its own traceback."""
+    if isinstance(failure, StorageError):
+        return type(failure)(failure.errno, failure.strerror, failure.filename)
+    if isinstance(failure, BackgroundError):
+        return type(failure)(str(failure), job=failure.job, remote_traceback=failure.remote_traceback)
+    return type(failure)(*failure.args)

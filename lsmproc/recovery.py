@@ -7,8 +7,8 @@ In order, and so that a crash at any step leaves a directory which the same step
 3. the live log segments are replayed, see ``storage/wal_recovery.py``;
 4. the file of the next segment is made, still blank;
 5. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
-6. segments behind a hole are removed, and the directory synced, so that a new segment, which the caller begins, can
-   never follow them. Not earlier: until step 5 the manifest may still name one of them;
+6. empty segments and those behind a hole are removed, and the directory synced, so that a new segment, which the
+   caller begins, can never follow them. Not earlier: until step 5 the manifest may still name one of them;
 7. whatever the manifest does not name is removed: unfinished outputs, obsolete files, older manifests.
 """
 
@@ -150,7 +150,7 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
         make_manifest = LogManifest if config.manifest == "log" else SnapshotManifest
         manifest: Manifest = make_manifest(fs, recovered.store_uuid, version, numbers.take)
         try:
-            _remove_unusable(fs, replayed.unusable)
+            _remove_unusable(fs, replayed.unusable + replayed.empty)
             live_segments = {wal.number, *(segment.number for segment in replayed.segments)}
             _remove_orphans(fs, version, manifest.number, live_segments)
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
@@ -22,14 +22,14 @@ Default = TypeVar("Default")
 class Pin:
     """Keeps what one view shows at one sequence number until it is closed or dropped."""
 
-    __slots__ = ("__weakref__", "_release", "_token", "sequence", "view")
+    __slots__ = ("__weakref__", "_token", "sequence", "view", "write_path")
 
     def __init__(self, write_path: WritePath) -> None:
         """Pin the present state of the store."""
         self._token = 0
         self.view: ReadView
+        self.write_path = write_path
         self.view, self.sequence, self._token = write_path.take_snapshot()
-        self._release = write_path.release_snapshot
 
     def windows(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Iterator[Columns]:
         """Merged windows of [start, stop). The generator holds the pin until it ends or is dropped."""
@@ -43,7 +43,7 @@ class Pin:
         token, self._token = self._token, 0
         if token:
             self.view = CLOSED_VIEW  # type: ignore[assignment]
-            self._release(token)
+            self.write_path.release_snapshot(token)
 
     def __del__(self) -> None:
         """Let go, if nobody did."""
@@ -183,9 +183,16 @@ class Snapshot:
         """The keys, in order."""
         return iter(self.iterator(include_value=False))
 
-    def share_pin(self) -> Pin:
-        """What keeps the state, for an iterator that reads it. Raises ClosedError."""
-        return self._open_pin()
+    def pin_of(self, write_path: WritePath) -> Pin:
+        """What keeps the state, for an iterator that reads it. Raises ClosedError, ValueError for another store."""
+        pin = self._open_pin()
+        if pin.write_path is not write_path:
+            raise ValueError("the snapshot is of another store: read it through that one, or through its own methods")
+        return pin
+
+    def __reduce__(self) -> NoReturn:
+        """A snapshot belongs to one open store."""
+        raise TypeError("a Snapshot cannot be pickled or copied; take another one with snapshot()")
 
     @property
     def closed(self) -> bool:

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.config import LSMConfig
+from lsmproc.env import Env
+from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
@@ -27,7 +29,6 @@ from lsmproc.store_parts import StoreParts
 from lsmproc.write_batch import WriteBatch
 
 if TYPE_CHECKING:
-    from lsmproc.env import Env
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.read_view import Entry
     from lsmproc.statistics import Stats
@@ -59,6 +60,7 @@ class LSMStore:
             CorruptionError: files are missing or damaged; nothing was changed.
             StorageError: the operating system refused a file operation.
         """
+        _check_arguments(config, env, lock_wait_seconds)
         self._parts = parts = StoreParts(config, env, lock_wait_seconds)
         self._write_path = parts.write_path
         self._syncs = config.wal_sync == "every_write"
@@ -102,13 +104,13 @@ class LSMStore:
         """The value of ``key``, or ``default``. Raises TypeError, CorruptionError, StorageError, ClosedError."""
         if type(key) is not bytes:
             key = checked_key(key)
-        value = self._write_path.view.get(key) if snapshot is None else snapshot.get(key)
+        value = self._write_path.view.get(key) if snapshot is None else self._own(snapshot).get(key)
         return default if value is None else value
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
         """The record of ``key`` with its sequence number and where it was found, or None."""
         if snapshot is not None:
-            return snapshot.get_with_meta(key)
+            return self._own(snapshot).get_with_meta(key)
         return self._write_path.view.lookup(checked_key(key))
 
     def get_many(self, keys: Iterable[bytes], default: Any = None) -> list[Any]:
@@ -134,7 +136,7 @@ class LSMStore:
         The fastest way to read many records. ``reverse`` keeps the meaning of start and stop.
         """
         if snapshot is not None:
-            return snapshot.range(start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache)
+            return self._own(snapshot).range(start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache)
         return scan_range(self._parts.pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
 
     def iterator(
@@ -152,7 +154,7 @@ class LSMStore:
         snapshot: Snapshot | None = None,
     ) -> DBIterator:
         """A cursor that moves both ways and seeks, over one implicit snapshot; see DBIterator."""
-        pin = self._parts.pin() if snapshot is None else snapshot.share_pin()
+        pin = self._parts.pin() if snapshot is None else self._own(snapshot).pin_of(self._write_path)
         return iterate(
             pin,
             start,
@@ -170,6 +172,13 @@ class LSMStore:
     def snapshot(self) -> Snapshot:
         """The store as it is now, for as long as the snapshot is open."""
         return Snapshot(self._parts.pin())
+
+    def _own(self, snapshot: Snapshot) -> Snapshot:
+        """``snapshot`` if it is one of this store. Raises TypeError, ValueError, ClosedError."""
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(f"a snapshot is what snapshot() returned, not {type(snapshot).__name__}")
+        snapshot.pin_of(self._write_path)
+        return snapshot
 
     # Batches
 
@@ -253,6 +262,8 @@ class LSMStore:
 
         Raises ValueError for a level that does not exist, TimeoutError (the merge goes on), BackgroundError.
         """
+        if type(level) is not int:
+            raise TypeError(f"a level is a number from 0 to {LEVEL_COUNT - 1}, not {type(level).__name__}")
         if not 0 <= level < LEVEL_COUNT:
             raise ValueError(f"there is no level {level!r}; levels are 0 to {LEVEL_COUNT - 1}")
         manual = ManualCompaction(level, checked_bound(start, "start"), checked_bound(stop, "stop"))
@@ -271,6 +282,7 @@ class LSMStore:
 
         ``timeout`` counts for each step. Raises what ``flush_memtable`` and ``compact_level`` raise.
         """
+        start, stop = checked_bound(start, "start"), checked_bound(stop, "stop")
         self.flush_memtable(timeout=timeout)
         results = []
         for level in range(LEVEL_COUNT):
@@ -345,7 +357,9 @@ class LSMStore:
             self._parts.close(timeout)
 
     def __enter__(self) -> Self:
-        """The store itself, to be closed at the end of the block."""
+        """The store itself, to be closed at the end of the block. Raises ClosedError."""
+        if self.closed:
+            raise ClosedError("the store is closed; open it again with lsmproc.open()")
         return self
 
     def __exit__(
@@ -398,5 +412,17 @@ def open_store(
         ConfigError: an option is unknown or has a value that cannot work; all problems at once.
         NotAStoreError, LockedError, CorruptionError, StorageError: as LSMStore.
     """
+    if config is not None:
+        _check_arguments(config, env, lock_wait_seconds)
     chosen = LSMConfig.from_options(path, **options) if config is None else config.replace(data_dir=path, **options)
     return LSMStore(chosen, env=env, lock_wait_seconds=lock_wait_seconds)
+
+
+def _check_arguments(config: object, env: object, lock_wait_seconds: object) -> None:
+    """Raise TypeError before anything is made on disk."""
+    if not isinstance(config, LSMConfig):
+        raise TypeError(f"config is an LSMConfig, not {type(config).__name__}; make one with LSMConfig(data_dir=...)")
+    if env is not None and not isinstance(env, Env):
+        raise TypeError(f"env is an lsmproc.Env or None, not {type(env).__name__}")
+    if isinstance(lock_wait_seconds, bool) or not isinstance(lock_wait_seconds, (int, float)):
+        raise TypeError(f"lock_wait_seconds is a number, not {type(lock_wait_seconds).__name__}")

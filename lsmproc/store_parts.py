@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.env import Env
-from lsmproc.errors import ForkedHandleError, ReadOnlyError
+from lsmproc.errors import Error, ForkedHandleError, ReadOnlyError
 from lsmproc.formats.messages import TableOptions
 from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
@@ -32,9 +33,13 @@ from lsmproc.write_path import WritePath
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig
     from lsmproc.protocols import CompactionPicker, Memtable, Wal
+    from lsmproc.storage.wal_recovery import ReplayedSegment
+
+_log = logging.getLogger("lsmproc")
 
 _NO_RETENTION = (1 << 64) - 1
 _TICK_SECONDS = 0.25
+_MANY_SEGMENTS = 8
 
 WALS: dict[str, type[PwriteWal | MappedWal]] = {"pwrite": PwriteWal, "mapped": MappedWal}
 MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": SortedDictMemtable}
@@ -54,6 +59,7 @@ class StoreParts:
         self.pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._synced_at = time.monotonic()
         self._closed = False
+        self._ready = False  # while the store is being opened, nothing is handed to the background
         self._close_lock = threading.Lock()
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs = opened.fs
@@ -106,6 +112,9 @@ class StoreParts:
             self.maintenance.refuse(refusal)
         else:
             self.tree.update_backlog()
+            if self._has_many_small_segments(opened.replayed.segments):
+                self._flush_leftovers()
+            self._ready = True
             if self.env.kind != "inline":
                 self.env.ticker.add(self._tick, min(_TICK_SECONDS, config.wal_sync_interval_ms / 1000))
         _open_stores().add(self)
@@ -130,8 +139,13 @@ class StoreParts:
         self.maintenance.close()
         if self.owns_env:
             self.env.close(timeout)
-        if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
-            self.write_path.sync()
+        try:
+            if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
+                self.write_path.sync()
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
         self.write_path.close()
         if self.log is not None:
             self.log.close()
@@ -169,7 +183,21 @@ class StoreParts:
         )
 
     def _memtable_rotated(self) -> None:
-        self.maintenance.memtable_rotated()
+        if self._ready:
+            self.maintenance.memtable_rotated()
+
+    def _flush_leftovers(self) -> None:
+        """Put what was replayed into one table, so that the log does not grow by a segment at each opening."""
+        self.write_path.rotate()
+        try:
+            self.maintenance.flush_here()
+        except Error as error:
+            _log.warning("the replayed log could not be flushed at open, it will be tried again: %s", error)
+
+    def _has_many_small_segments(self, replayed: tuple[ReplayedSegment, ...]) -> bool:
+        """Whether the log is made of leftovers: a program that opens, writes a little and closes leaves one each time."""
+        few_bytes = sum(segment.end.end for segment in replayed) < self.config.memtable_max_bytes // 4
+        return len(replayed) > _MANY_SEGMENTS and few_bytes
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -80,7 +80,7 @@ class VerificationReport:
 
     @property
     def verdict(self) -> str:
-        """ "sound", "damaged", or "unknown" when files could not be read and no damage was seen in the others."""
+        """One of "sound", "damaged", and "unknown": files could not be read and no damage was seen in others."""
         if any(problem.damage for problem in self.problems):
             return "damaged"
         return "unknown" if self.problems else "sound"
@@ -109,7 +109,7 @@ def verify_store(path: str | os.PathLike[str], on_progress: OnProgress | None = 
 
 @contextmanager
 def _locked(fs: FileSystem) -> Iterator[None]:
-    """Hold the directory's lock without writing into its file. A copy of a store may have no LOCK: then nobody has it."""
+    """Hold the directory's lock without writing into its file. A copy of a store may have no LOCK: nobody has it."""
     try:
         fd = fs.open(LOCK, READ)
     except FileNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from lsmproc.errors import RecordTooLargeError
 from lsmproc.record_limits import MAX_BATCH_BYTES, checked_key, checked_value
@@ -74,6 +74,10 @@ class WriteBatch:
             self.write()
         else:
             self.clear()
+
+    def __reduce__(self) -> NoReturn:
+        """A batch belongs to one open store."""
+        raise TypeError("a WriteBatch cannot be pickled or copied; make another one with write_batch()")
 
     def _add(self, key: bytes, value: bytes | None) -> None:
         size = self._bytes + len(key) + len(value or b"")

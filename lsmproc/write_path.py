@@ -32,7 +32,7 @@ from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError
+from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import batch_body, delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
@@ -225,7 +225,7 @@ class WritePath:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
         if self._failure is not None:
             # It came while this commit waited: after a failed sync nothing may be taken for durable any more.
-            commit.error = commit.error or _again(self._failure)
+            commit.error = commit.error or copy_of(self._failure)
         if not commit.keys or commit.sequence or commit.error is not None:
             return
         # Commits of one group are published together, so the log's own last number counts, not the published one.
@@ -255,7 +255,7 @@ class WritePath:
         except StorageError as error:
             self.fail(error)
             for commit in self._group:
-                commit.error = _again(error)
+                commit.error = copy_of(error)
             return 0
 
     def _publish(self, group: list[_Commit], durable_end: int = 0) -> bool:
@@ -377,7 +377,7 @@ class WritePath:
         with self._mutex:
             self._failure = failure = self._failure or failure
             self._settle_clear()
-        self._controller.abort(lambda: _again(failure))
+        self._controller.abort(lambda: copy_of(failure))
 
     def close(self) -> None:
         """Refuse reads and writes from now on; those under way end. Idempotent."""
@@ -385,8 +385,8 @@ class WritePath:
         with self._mutex:
             self._failure = closed
             self._settle_clear()
-            self.view = ClosedView(lambda: _again(closed))  # type: ignore[assignment]
-        self._controller.abort(lambda: _again(closed))
+            self.view = ClosedView(lambda: copy_of(closed))  # type: ignore[assignment]
+        self._controller.abort(lambda: copy_of(closed))
 
     def forked(self, make_error: Callable[[], Error]) -> None:
         """In a forked child: raise at every use. Locks may be held by threads of the parent, so they are replaced."""
@@ -400,7 +400,7 @@ class WritePath:
 
     def _check_usable(self) -> None:
         if self._failure is not None:
-            raise _again(self._failure)
+            raise copy_of(self._failure)
 
 
 class _Commit:
@@ -425,12 +425,3 @@ class _Commit:
         """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
         if self.turn.locked():
             self.turn.release()
-
-
-def _again(failure: Error) -> Error:
-    """A fresh copy of an error that many writers will raise, each with its own traceback."""
-    if isinstance(failure, StorageError):
-        return type(failure)(failure.errno, failure.strerror, failure.filename)
-    if isinstance(failure, BackgroundError):
-        return type(failure)(str(failure), job=failure.job, remote_traceback=failure.remote_traceback)
-    return type(failure)(*failure.args)

@@ -16,11 +16,15 @@ class LsmprocSystem:
     """A store of this package."""
 
     def __init__(self, directory: str, options: StoreOptions) -> None:
-        self.settings: dict[str, Any] = {} if options.defaults else {
-            "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
-            "block_cache_bytes": options.cache_bytes,
-            "bloom_bits_per_key": (options.bloom_bits,),
-        }
+        self.settings: dict[str, Any] = (
+            {}
+            if options.defaults
+            else {
+                "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
+                "block_cache_bytes": options.cache_bytes,
+                "bloom_bits_per_key": (options.bloom_bits,),
+            }
+        )
         self.settings |= {"wal_sync": "every_write" if options.sync else "none"}
         self._db = lsmproc.open(directory, **self.settings)
         config = self._db.config

@@ -18,11 +18,15 @@ class PlyvelSystem:
     """A LevelDB database."""
 
     def __init__(self, directory: str, options: StoreOptions) -> None:
-        self.settings: dict[str, Any] = {} if options.defaults else {
-            "write_buffer_size": options.write_buffer_bytes,
-            "lru_cache_size": options.cache_bytes,
-            "bloom_filter_bits": options.bloom_bits,
-        }
+        self.settings: dict[str, Any] = (
+            {}
+            if options.defaults
+            else {
+                "write_buffer_size": options.write_buffer_bytes,
+                "lru_cache_size": options.cache_bytes,
+                "bloom_filter_bits": options.bloom_bits,
+            }
+        )
         self._db = plyvel.DB(directory, create_if_missing=True, compression="snappy", **self.settings)
         self.settings |= {"compression": "snappy", "sync": options.sync}
         self._sync = options.sync

@@ -28,7 +28,7 @@ class RocksdictSystem:
         self.settings: dict[str, Any] = {"raw_mode": True, "sync": options.sync}
         if not options.defaults:
             tables = rocksdict.BlockBasedOptions()
-            tables.set_bloom_filter(options.bloom_bits, False)  # noqa: FBT003 - its signature
+            tables.set_bloom_filter(options.bloom_bits, False)
             tables.set_block_cache(rocksdict.Cache(options.cache_bytes))
             native.set_block_based_table_factory(tables)
             native.set_write_buffer_size(options.write_buffer_bytes)
@@ -42,11 +42,10 @@ class RocksdictSystem:
         self._db = rocksdict.Rdict(directory, native)
         self._write_options = rocksdict.WriteOptions()
         self._write_options.sync = options.sync
-        synced = {"write_opt": self._write_options}
-        self.put = partial(self._db.put, **synced) if options.sync else self._db.put
-        self.delete = partial(self._db.delete, **synced) if options.sync else self._db.delete
+        self.put = partial(self._db.put, write_opt=self._write_options) if options.sync else self._db.put
+        self.delete = partial(self._db.delete, write_opt=self._write_options) if options.sync else self._db.delete
         self.get = self._db.get
-        self.get_many = self._db.get  # takes a list too
+        self.get_many: Any = self._db.get  # takes a list too
         self.version = version("rocksdict")
 
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:

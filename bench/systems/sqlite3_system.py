@@ -1,4 +1,4 @@
-"""SQLite through the standard library: one table WITHOUT ROWID, write-ahead log, autocommit, a connection per thread."""
+"""SQLite through the standard library: one table WITHOUT ROWID, WAL, autocommit, a connection per thread."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ class Sqlite3System:
             found: sqlite3.Connection = self._local.connection
         except AttributeError:
             # Closed by close(), which is another thread's.
-            found = sqlite3.connect(
-                self._path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False
-            )
+            found = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False)
             for name in ("journal_mode", "synchronous", "cache_size"):
                 found.execute(f"PRAGMA {name} = {self.settings[name]}")
             self._local.connection = found

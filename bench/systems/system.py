@@ -66,7 +66,8 @@ class System(Protocol):
     def write(self, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Set records as one batch."""
 
-    def get_many(self, keys: list[bytes]) -> Any:
+    @property
+    def get_many(self) -> Callable[[list[bytes]], Any]:
         """Values of keys, in whatever form the system has for it."""
 
     def scan(self, *, reverse: bool = False) -> Iterator[Any]:

@@ -38,7 +38,9 @@ def _operations(stage: Stage, mix: Mix, count: int, inserted: list[int]) -> list
     """So many operations drawn from the mix; ``inserted`` counts the records added behind the loaded ones."""
     system, maker, total = stage.system, stage.maker, stage.settings.num
     kinds = maker.rng.choices(
-        ("read", "update", "insert", "scan", "modify"), (mix.read, mix.update, mix.insert, mix.scan, mix.modify), k=count
+        ("read", "update", "insert", "scan", "modify"),
+        (mix.read, mix.update, mix.insert, mix.scan, mix.modify),
+        k=count,
     )
     if mix.latest:
         numbers = [max(0, total + inserted[0] - 1 - rank) for rank in maker.zipfian_ranks(count)]

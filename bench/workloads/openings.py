@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.sparse_copy import copy_store
 from bench.workloads.work import CallLoop, Stage, Work, Workload
 
 _EMPTY_OPENS = 20
@@ -46,7 +47,7 @@ def _openings(stage: Stage, source: Path | None, count: int) -> Iterator[list[An
     for number in range(count):
         directory = f"{stage.directory}-{number}"
         if source is not None:
-            shutil.copytree(source, directory)
+            copy_store(str(source), directory)
         opened: list[Any] = []
         yield [partial(_open_into, opened, stage, directory)]
         for system in opened:

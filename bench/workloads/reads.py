@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ _PACE_SECONDS = 0.005
 _JOIN_SECONDS = 120.0
 
 
-def _gets(stage: Stage, numbers: Iterable[int]) -> Work:
+def _gets(stage: Stage, numbers: Sequence[int]) -> Work:
     return Work(UnaryLoop(stage.system.get), stage.streams(stage.maker.keys, numbers))
 
 
@@ -89,6 +89,7 @@ def _readwhilecompacting(stage: Stage) -> Work:
             thread.join(_JOIN_SECONDS)
 
     def stream() -> Iterator[list[bytes]]:
+        yield stage.maker.keys(stage.maker.drawn(chunk_size(stage.settings.num)))
         while not compacted.is_set():
             yield stage.maker.keys(stage.maker.drawn(chunk_size(stage.settings.num)))
 

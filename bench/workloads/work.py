@@ -6,7 +6,7 @@ background work of the system goes on meanwhile, for all systems alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -149,9 +149,8 @@ class Stage:
         if opened is not None:
             opened.close()
 
-    def streams(self, make: Callable[[list[int]], Any], numbers: Iterable[int], size: int = 0) -> list[Iterator[Any]]:
+    def streams(self, make: Callable[[list[int]], Any], numbers: Sequence[int], size: int = 0) -> list[Iterator[Any]]:
         """Streams that make a chunk from each few of these numbers, one stream for each thread."""
-        numbers = list(numbers) if not hasattr(numbers, "__len__") else numbers
         total = len(numbers)
         size = size or chunk_size(total)
         share = -(-total // self.threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.workloads.work import BinaryLoop, CallLoop, Stage, UnaryLoop, Work, Workload, chunk_size
@@ -10,7 +10,7 @@ from bench.workloads.work import BinaryLoop, CallLoop, Stage, UnaryLoop, Work, W
 _MANY_THREADS = 8
 
 
-def _puts(stage: Stage, numbers: Iterable[int]) -> Work:
+def _puts(stage: Stage, numbers: Sequence[int]) -> Work:
     return Work(BinaryLoop(stage.system.put), stage.streams(stage.maker.records, numbers))
 
 

@@ -34,8 +34,8 @@ def add_to(commands: Commands) -> None:
         "dump",
         run,
         summary="write records as JSON lines or TSV, for lsmproc load",
-        details='Exact for any bytes: what is not UTF-8 is "key_base64" or "value_base64" in JSON; TSV holds the bytes\n'
-        "themselves, with \\t \\n \\r \\\\ for tab, line feed, carriage return and backslash.",
+        details='Exact for any bytes: what is not UTF-8 is "key_base64" or "value_base64" in JSON; TSV holds the\n'
+        "bytes themselves, with \\t \\n \\r \\\\ for tab, line feed, carriage return and backslash.",
         examples=_EXAMPLES,
     )
     add_store(parser)

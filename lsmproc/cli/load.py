@@ -36,9 +36,9 @@ def add_to(commands: Commands) -> None:
         "load",
         run,
         summary="put the records of JSON lines or TSV",
-        details='JSON lines: {"key": "user:1", "value": "alice"}, with "key_hex", "key_base64" and the same for values.\n'
-        "TSV: key, tab, value, with \\t \\n \\r \\\\ as escapes. Makes the store if it is not there. A line that cannot be\n"
-        "read ends the load; the lines before it are in the store.",
+        details='JSON lines: {"key": "user:1", "value": "alice"}, also "key_hex", "key_base64", "value_hex"...\n'
+        "TSV: key, tab, value, with \\t \\n \\r \\\\ as escapes. Makes the store if it is not there. A line that\n"
+        "cannot be read ends the load; the lines before it are in the store.",
         examples=_EXAMPLES,
     )
     add_store(parser)

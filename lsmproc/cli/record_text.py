@@ -1,10 +1,10 @@
-"""Keys and values as text: on the command line, on the screen, in JSON lines and in TSV.
+r"""Keys and values as text: on the command line, on the screen, in JSON lines and in TSV.
 
 * On the command line a key is the bytes of the argument, or its hexadecimal digits.
-* On the screen printable UTF-8 stays as it is; other bytes are ``\\xNN`` and a backslash is ``\\\\``.
+* On the screen printable UTF-8 stays as it is; other bytes are ``\xNN`` and a backslash is ``\\``.
 * In JSON bytes that are UTF-8 are ``"key"`` and ``"value"``; others are ``"key_base64"`` and ``"value_base64"``. With
   hexadecimal output the names are ``"key_hex"`` and ``"value_hex"``. Reading understands all of them.
-* In TSV bytes stay as they are, but for ``\\t``, ``\\n``, ``\\r`` and ``\\\\``.
+* In TSV bytes stay as they are, but for ``\t``, ``\n``, ``\r`` and ``\\``.
 
 All but the screen's form are exact: what is written is what is read back.
 """

@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
         run,
         summary="read every checksum of a store that is not open, change nothing",
         details="Reads the manifest, every block of every table and every frame of the log, and names each problem\n"
-        "with file and offset. Exit code 0: sound; 1: damaged; 2: cannot tell (open elsewhere, not readable, no store).",
+        "with file and offset. Exit code 0: sound; 1: damaged; 2: cannot tell (open elsewhere, unreadable, no store).",
         examples=_EXAMPLES,
     )
     parser.add_argument("path", metavar="PATH", help="directory of the store")

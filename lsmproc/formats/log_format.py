@@ -270,9 +270,9 @@ def _checked(data: bytes, flat: list[Any], checksum: int) -> DecodedFrames:
     body_starts = accumulate(sizes[:count], initial=_CRC_HEAD.size)
     # There is one start more than there are ends: map stops at the shorter of the two.
     bodies = list(map(data.__getitem__, map(slice, body_starts, ends)))
-    if count and (ends[-1] > len(data) or crc32(b"".join(bodies), checksum) != checksums[-1]):
-        # Not all of it is right. Each stored checksum seeds the next, so the frames can be checked one by one.
-        actual = list(map(crc32, bodies, chain((checksum,), checksums)))
+    # Each stored checksum seeds the next.
+    actual = list(map(crc32, bodies, chain((checksum,), checksums)))
+    if actual != checksums or (ends and ends[-1] > len(data)):
         whole = bisect_right(ends, len(data))
         count = next((i for i in range(whole) if actual[i] != checksums[i]), whole)
     return DecodedFrames(

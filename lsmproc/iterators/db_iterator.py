@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, compress, repeat
 from operator import is_not, length_hint
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from lsmproc.errors import ClosedError
 from lsmproc.protocols import Columns
@@ -147,7 +147,8 @@ class DBIterator:
         """
         self._check_open()
         if not isinstance(target, bytes):
-            raise TypeError(f"a seek target is bytes, not {type(target).__name__}")
+            remedy = "; call .encode() on text" if isinstance(target, str) else ""
+            raise TypeError(f"a seek target is bytes, not {type(target).__name__}{remedy}")
         keys = self._window.keys
         if keys and keys[0] <= target <= keys[-1]:
             below = bisect_left(keys, target)
@@ -200,6 +201,10 @@ class DBIterator:
         # An iterator whose constructor was interrupted has no _closed, and nothing to give back.
         if not getattr(self, "_closed", True):
             self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """A cursor belongs to one open store."""
+        raise TypeError("an iterator cannot be pickled or copied; make another one with iterator()")
 
     def _runs_ahead(self) -> Iterator[Iterator[Any]]:
         """The records left in the current window, then those of each window after it."""

@@ -97,6 +97,11 @@ class FlushQueue:
                     lambda reply, of=immutable: self._answered(of, reply),  # type: ignore[misc]
                 )
 
+    def flush_here(self) -> None:
+        """Write the waiting memtables in this process, now. REQUIRES: no flush runs. Raises StorageError."""
+        for immutable in reversed(self._write_path.view.immutables):
+            self._install(immutable, self._flush_from_memory(immutable, self._new_job()))
+
     @property
     def idle(self) -> bool:
         """Whether no memtable waits and no flush runs."""
@@ -173,7 +178,7 @@ class FlushQueue:
         _log.warning("a flush failed and will be tried again (failure %d): %s", self.retries.failures, message)
 
     def _flush_from_memory(self, immutable: ImmutableMemtable, job: int) -> FlushDone:
-        """Write the table in this process: the log segment is damaged, but the memtable is not."""
+        """Write the table in this process, from the memtable and not from its log."""
         name = job_output_name(self._epoch, job, 0, 0)
         builder = create_table(self._fs, name, self._options, unique_id=secrets.randbits(64), grant=lambda _size: None)
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import BackgroundError, ClosedError, Error
+from lsmproc.errors import BackgroundError, ClosedError, Error, copy_of
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.retries import Retries
@@ -126,6 +126,10 @@ class Maintenance:
             lambda: self._flushes.retries.failures >= _FAILURES_TO_REPORT,
         )
 
+    def flush_here(self) -> None:
+        """Write the immutable memtables in this process, while the store is being opened. Raises StorageError."""
+        self._flushes.flush_here()
+
     def compact(self, manual: ManualCompaction) -> None:
         """Start a manual compaction; ``manual.done`` is set when it is over."""
         self._raise_error()
@@ -168,7 +172,7 @@ class Maintenance:
     def close(self) -> None:
         """Start nothing any more and let go of those who wait. Idempotent."""
         self._closing = True
-        closed = ClosedError("the store was closed")
+        closed = ClosedError("the store is closed; open it again with lsmproc.open()")
         with self._changed:
             self._error = self._error or closed
             self._changed.notify_all()
@@ -186,7 +190,7 @@ class Maintenance:
             idle = self._flushes.idle and self._compactions.idle
         except ClosedError:
             return  # The background was closed under a job that had just been picked.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Nobody would ever hear of it on this thread, and those who wait would wait for ever.
             _log.exception("the scheduling of background work failed")
             self._fail(BackgroundError(f"the scheduling of background work failed: {error!r}"))
@@ -223,4 +227,4 @@ class Maintenance:
 
     def _raise_error(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise copy_of(self._error)

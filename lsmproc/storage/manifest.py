@@ -65,7 +65,11 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
             elif key is not None:
                 raise CorruptionError("a frame of the manifest holds no version edit", file=name)
 
-    log = read_log(fs, name, KIND_MANIFEST, None, consume)
+    try:
+        log = read_log(fs, name, KIND_MANIFEST, None, consume)
+    except FileNotFoundError:
+        text = "the manifest that CURRENT names is missing; restore it from a backup"
+        raise CorruptionError(text, file=name) from None
     version = Version()
     with _naming(name):
         for edit in edits:

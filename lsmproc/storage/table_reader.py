@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.open_file import OpenFiles
 
-# A cached block that is hit this often becomes a dict. Measured: see bench/micro_tables.py.
+# A cached block that is hit this often becomes a dict: one that is only passed through never pays for it.
 _UNFOLD_HITS = 2
 
 # Blocks that verify reads at a time.

@@ -65,7 +65,8 @@ class ReplayedLog:
     records: Records  # newest record of each key
     segments: tuple[ReplayedSegment, ...]  # oldest first
     last_sequence: int
-    unusable: tuple[str, ...]  # names of blank or empty segments and of those behind a hole: to be removed
+    unusable: tuple[str, ...]  # names of blank segments and of those behind a hole: to be removed
+    empty: tuple[str, ...]  # names of the newest segments that hold no records: to be removed as well
 
 
 def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
@@ -76,7 +77,7 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
     records: Records = {}
     segments: list[ReplayedSegment] = []
     unusable: list[str] = []
-    empty: list[ReplayedSegment] = []  # the newest segments as far as they hold no records
+    empty: list[str] = []  # the newest segments as far as they hold no records
     last_sequence = 0
     before: RecoveredLog | None = None
     live = sorted(number for number in numbers if number >= log_number)
@@ -99,15 +100,13 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
             unusable += map(wal_name, live[position:])
             break
         records.update(staged)
-        empty = [] if staged else empty
         segments.append(ReplayedSegment(fs, SegmentEnd(number, log.end, log.checksum, log.last_sequence)))
-        empty += segments[-1:] if not staged else []
+        empty = [] if staged else [*empty, name]
         last_sequence = max(last_sequence, log.last_sequence)
         before = log
     # Each opening begins a segment: without this, a store that is opened often and written seldom would collect them.
-    segments = segments[: len(segments) - len(empty)]
-    unusable += [wal_name(segment.number) for segment in empty]
-    return ReplayedLog(records, tuple(segments), last_sequence, tuple(unusable))
+    kept = tuple(segments[: len(segments) - len(empty)])
+    return ReplayedLog(records, kept, last_sequence, tuple(unusable), tuple(empty))
 
 
 def _follows(log: RecoveredLog, before: RecoveredLog | None, log_number: int) -> bool:

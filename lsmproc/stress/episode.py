@@ -21,6 +21,7 @@ from lsmproc.stress.worker_faults import (
 )
 
 _MOST_REOPENINGS_KILLED = 3
+_TEAR_SECONDS = 1.0  # a write comes by then, or the load waits for workers and its owner is killed as it stands
 _WAL_SYNC = {"none": "none", "interval": "interval", "every_write": "every_write", "mix": "none"}
 
 
@@ -103,6 +104,11 @@ class Episode:
             if self._orphan is not None:
                 result.victim = str(self._orphan)
                 stop_worker(self._orphan)
+        if cycle.fault is Fault.TEAR_WRITE:
+            in_log = chance.random() < 0.5
+            owner.tell({"do": "tear", "in_log": in_log, "skip": chance.randrange(5), "share": chance.random()})
+            result.victim = "log" if in_log else "manifest"
+            owner.await_death(_TEAR_SECONDS)
         self._bury(owner)
         result.acked = sum(owner.acks.done)
         self._oracle.finish(owner.acks.done, killed=True)
@@ -208,4 +214,3 @@ class Episode:
         shutil.rmtree(self._evidence, ignore_errors=True)
         if self._store.exists():
             shutil.copytree(self._store, self._evidence / "store", ignore_dangling_symlinks=True)
-

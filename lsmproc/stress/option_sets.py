@@ -23,7 +23,7 @@ class OptionSet:
 
 
 def _set(
-    name: str, keys: int, value_max: int, batch_max: int = 12, *, busy: bool = True, **options: object
+    name: str, keys: int, value_max: int, options: dict[str, Any], *, batch_max: int = 12, busy: bool = True
 ) -> OptionSet:
     return OptionSet(name, MappingProxyType(options), keys, value_max, batch_max, busy)
 
@@ -44,22 +44,18 @@ _SMALL = {
     "level0_compaction_trigger": 2,
     "block_bytes": 1 * KIB,
 }
-
+_LARGE = {
+    "memtable_max_bytes": 4 * MIB,
+    "sstable_max_bytes": 1 * MIB,
+    "level_base_bytes": 4 * MIB,
+    "level0_compaction_trigger": 2,
+}
 OPTION_SETS = (
-    _set("tiny", 400, 600, **_TINY),
-    _set("small", 1000, 1000, **_SMALL),
-    _set("tiered", 600, 600, compaction_style="tiered", **_TINY),
-    _set("plain", 400, 600, table_format="plain", manifest="snapshot", memtable="sorted_dict", **_TINY),
-    _set("mapped", 600, 800, wal="mapped", filter="none", compression="none", **_SMALL),
-    _set(
-        "large-values",
-        60,
-        256 * KIB,
-        8,
-        memtable_max_bytes=1 * MIB,
-        sstable_max_bytes=1 * MIB,
-        level_base_bytes=4 * MIB,
-        level0_compaction_trigger=2,
-    ),
-    _set("normal", 2000, 1000, busy=False, memtable_max_bytes=4 * MIB),
+    _set("tiny", 400, 600, _TINY),
+    _set("small", 1000, 1000, _SMALL),
+    _set("tiered", 600, 600, {**_TINY, "compaction_style": "tiered"}),
+    _set("plain", 400, 600, {**_TINY, "table_format": "plain", "manifest": "snapshot", "memtable": "sorted_dict"}),
+    _set("mapped", 600, 800, {**_SMALL, "wal": "mapped", "filter": "none", "compression": "none"}),
+    _set("large-values", 60, 256 * KIB, _LARGE, batch_max=8),
+    _set("normal", 2000, 1000, {"memtable_max_bytes": 4 * MIB}, busy=False),
 )

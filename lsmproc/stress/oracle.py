@@ -85,7 +85,9 @@ class Oracle:
             self._state[key] = Written(operation.id, value)
             what = "delete" if value is None else f"put {len(value)} bytes"
             identity = operation.id
-            self._history[key].append(f"cycle {identity.cycle} thread {identity.thread} #{identity.index}: {what}, {how}")
+            self._history[key].append(
+                f"cycle {identity.cycle} thread {identity.thread} #{identity.index}: {what}, {how}"
+            )
 
     def _settle(self, operation: Operation, found: dict[bytes, tuple[bytes, int]]) -> Iterator[Problem]:
         """Find out whether an open operation happened: all its records or none."""

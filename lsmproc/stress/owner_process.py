@@ -11,19 +11,22 @@ import contextlib
 import json
 import os
 import select
+import signal
 import sys
 import threading
 import time
 import traceback
 from typing import Any
 
+from lsmproc.config import LSMConfig
+from lsmproc.env import Env
 from lsmproc.formats.file_names import TMP_DIRECTORY, FileKind, manifest_name, parse_file_name
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.storage.manifest import read_manifest
+from lsmproc.store import LSMStore
 from lsmproc.stress.channel import MessageStream, acknowledge, send
 from lsmproc.stress.operations import LoadShape, Operation, keys_of, operations
 from lsmproc.stress.sabotage import apply_sabotage
-from lsmproc.store import open_store
 
 _PARENT_CHECK_SECONDS = 5.0
 _ORPHAN_GRACE_SECONDS = 1.0
@@ -42,9 +45,13 @@ class OwnerProcess:
         self._reply_lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._tear: dict[str, Any] | None = None  # which write is cut short by the death of this process, and where
+        config = LSMConfig.from_options(settings["path"], **settings["options"])
+        self._env = Env.of(config)
+        self._env.open_file_system = self._open_file_system
         self.reply({"is": "opening"})
         started = time.perf_counter()
-        self._db = open_store(settings["path"], **settings["options"])
+        self._db = LSMStore(config, env=self._env)
         seconds = time.perf_counter() - started
         self.reply({"is": "opened", "seconds": seconds, "orphans": _orphans(settings["path"])})
 
@@ -66,12 +73,30 @@ class OwnerProcess:
                 self.reply({"is": "workers", **self._workers()})
             case "sealed":
                 self.reply({"is": "sealed", "segments": self._sealed()})
+            case "tear":
+                self._tear = command
             case "close":
                 self._pause()
                 self._db.close()
+                self._env.close()
                 self.reply({"is": "closed"})
                 return False
         return True
+
+    def _open_file_system(self, path: str) -> PosixFileSystem:
+        """The real one, but for the write that is to be torn."""
+        fs = PosixFileSystem(path)
+        fs.pwrite = self._pwrite
+        return fs
+
+    def _pwrite(self, fd: int, data: Any, offset: int, /) -> int:
+        # A frame of the log comes as bytes. All the rest (headers, manifests, CURRENT) is written piece by piece.
+        if (tear := self._tear) is not None and tear["in_log"] is isinstance(data, bytes):
+            if not tear["skip"]:
+                os.pwrite(fd, data[: 1 + int(tear["share"] * (len(data) - 1))], offset)
+                os.kill(os.getpid(), signal.SIGKILL)
+            tear["skip"] -= 1
+        return os.pwrite(fd, data, offset)
 
     def _start_load(self, cycle: int) -> None:
         self._stopping.clear()

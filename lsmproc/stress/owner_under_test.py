@@ -115,6 +115,12 @@ class OwnerUnderTest:
         self.killed_at = time.monotonic()
         self._finish()
 
+    def await_death(self, timeout: float) -> None:
+        """Wait until the child has ended by itself, or the time is up."""
+        deadline = time.monotonic() + timeout
+        while self._reply_fd in self._readers and time.monotonic() < deadline:
+            self._pump(deadline)
+
     def leave(self) -> None:
         """Wait for the end of a child that was told to close."""
         self._finish()
@@ -130,7 +136,9 @@ class OwnerUnderTest:
         found = []
         for pid in pids:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                found.append(f"process {pid} ({psutil.Process(pid).status()}): {' '.join(psutil.Process(pid).cmdline())}")
+                found.append(
+                    f"process {pid} ({psutil.Process(pid).status()}): {' '.join(psutil.Process(pid).cmdline())}"
+                )
                 os.kill(pid, signal.SIGKILL)
         return found
 

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, Self
 
 from lsmproc.stress.operations import LoadShape
 from lsmproc.stress.option_sets import OPTION_SETS, OptionSet
 
 SYNC_POLICIES = ("none", "interval", "every_write", "mix")
+
+# What can be switched off, and how a kill or a damaged log shows it.
+SABOTAGE_NAMES = {
+    "ack-before-log": "writes return before the kernel has them: acknowledged ones are lost",
+    "no-crc": "the log is replayed without its checksums: a frame torn by a kill counts as whole",
+    "reused-sequence": "sequence numbers start again at each open: older records win",
+    "early-rename": "CURRENT names a manifest that is not written yet: the next open fails",
+    "no-seal-check": "a flush takes damage in the log for its end: acknowledged writes are lost",
+    "tombstone-dropped-early": "tombstones go while older records lie below: deleted keys are back",
+    "rotated-log-not-replayed": "only the newest log segment is replayed: acknowledged writes are lost",
+    "orphans-kept": "nothing is cleaned up at open: orphan files stay",
+    "deaf-worker": "workers do not look for their owner: processes are left behind",
+}
+# No kill shows these: the kernel keeps what a dead process wrote. They need a file system that loses power.
+POWER_SABOTAGE_NAMES = ("skip-directory-sync", "skip-table-sync")
 
 
 class Fault(StrEnum):
@@ -22,6 +38,7 @@ class Fault(StrEnum):
 
     KILL_OWNER = "owner"
     KILL_OWNER_REOPENING = "owner-reopening"  # and once more, while the next owner opens the store
+    TEAR_WRITE = "owner-in-write"  # it dies in the middle of a write to the log or the manifest
     KILL_FLUSH_WORKER = "flush-worker"
     KILL_COMPACTION_WORKER = "compaction-worker"
     STOP_WORKER = "stop-worker"  # SIGSTOP, and SIGCONT later
@@ -31,7 +48,10 @@ class Fault(StrEnum):
     @property
     def ends_owner(self) -> bool:
         """Whether the owner is killed in the cycle."""
-        return self in {Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING, Fault.ORPHAN_STOPPED_WORKER}
+        return self in {*_OWNER_FAULTS, Fault.ORPHAN_STOPPED_WORKER}
+
+
+_OWNER_FAULTS = (Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING, Fault.TEAR_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,10 @@ class StressPlan:
     cycles_per_episode: int = 10
     only_episode: int | None = None
     sabotage: str | None = None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with these changes."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +112,12 @@ def episodes(plan: StressPlan) -> Iterator[EpisodePlan]:
 def _faults(plan: StressPlan) -> list[Fault]:
     """Every fault of a run: shuffled, but kinds of one nature stay together, for they want other option sets."""
     chance = random.Random(f"{plan.seed}/faults")  # noqa: S311 - a repeatable plan, not a secret
-    reopening = plan.owner_kills // 8
-    owner = [Fault.KILL_OWNER] * (plan.owner_kills - reopening) + [Fault.KILL_OWNER_REOPENING] * reopening
+    special = plan.owner_kills // 8
+    owner = [
+        *[Fault.KILL_OWNER] * (plan.owner_kills - 2 * special),
+        *[Fault.KILL_OWNER_REOPENING] * special,
+        *[Fault.TEAR_WRITE] * special,
+    ]
     orphaned = plan.worker_stops // 2
     worker = [
         *[Fault.KILL_FLUSH_WORKER] * plan.flush_worker_kills,
@@ -105,7 +133,7 @@ def _faults(plan: StressPlan) -> list[Fault]:
 
 def _episode(plan: StressPlan, number: int, first_cycle: int, faults: list[Fault]) -> EpisodePlan:
     chance = random.Random(f"{plan.seed}/episode/{number}")  # noqa: S311 - a repeatable plan, not a secret
-    needs_busy = any(fault not in {Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING} for fault in faults)
+    needs_busy = any(fault not in _OWNER_FAULTS for fault in faults)
     wanted = [each for each in OPTION_SETS if not plan.option_sets or each.name in plan.option_sets]
     suitable = [each for each in wanted if each.busy or not needs_busy] or wanted
     # Taken in turn from a shuffled order, so that a short run sees different ones too.

@@ -106,7 +106,8 @@ class StressReport:
         yield ", ".join(f"{name}: {figures[name]}" for name in (*dict.fromkeys(_COUNTED.values()), "errors"))
         for name, text in (("reopen_ms", "reopening"), ("restart_ms", "next job after a worker's death")):
             if (spread := figures[name]) is not None:
-                yield f"{text}: median {spread['median']} ms, max {spread['max']} ms, {spread['over a second']} over a second, of {spread['count']}"
+                slow = f"{spread['over a second']} of {spread['count']} over a second"
+                yield f"{text}: median {spread['median']} ms, max {spread['max']} ms, {slow}"
         if not self.complete and not self.failed:
             yield "the time was up before all cycles had run"
         for cycle in self.cycles:

@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
@@ -21,8 +20,8 @@ _OWN_NAMES = ("store", "evidence")
 def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -> StressReport:
     """Run the plan in ``directory`` and hand each line of the report to ``write`` when it is known.
 
-    Stops at the first cycle that breaks a promise, and then leaves the directory; otherwise it is removed at the end,
-    if it was made here. Raises FileExistsError for a directory that the rig did not make.
+    Stops at the first cycle that breaks a promise, and then leaves the directory; otherwise it is removed at the end.
+    Ctrl-C ends the run with its report. Raises FileExistsError for a directory that the rig did not make.
     """
     root = _claim(directory)
     started = time.monotonic()
@@ -32,13 +31,15 @@ def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -
         for episode in every:
             if report.failed or not _run_episode(plan, episode, root, started, report, write):
                 break
+    except KeyboardInterrupt:
+        write("interrupted")
     finally:
         report.seconds = time.monotonic() - started
         if not report.failed:
             shutil.rmtree(root)
     if report.failed:
         report.evidence = str(root / "evidence")
-        report.replay = replay_command(replace(plan, only_episode=report.cycles[-1].episode))
+        report.replay = replay_command(plan.replace(only_episode=report.cycles[-1].episode))
         _leave_report(root / "evidence", report)
     for line in report.lines():
         write(line)

@@ -107,20 +107,19 @@ def workers_of(owner: OwnerUnderTest, kind: str) -> list[dict[str, Any]]:
 
 
 def _works_again(workers: list[dict[str, Any]], victim: Victim) -> bool:
-    """Whether a job of the kind has begun since the kill: a new one is running, or more are done than were running."""
+    """Whether a job of the kind has begun since the kill."""
     before = {each["name"]: each for each in victim.before}
-    for worker in workers:
-        then = before.get(worker["name"])
-        if worker["pid"] == victim.pid:
-            continue
-        if then is None or then["pid"] != worker["pid"]:
-            if worker["state"] == "busy" or worker["jobs_done"] > (then["jobs_done"] if then else 0):
-                return True
-        elif worker["jobs_done"] > then["jobs_done"] + (then["state"] == "busy"):
-            return True
-        elif worker["state"] == "busy" and (worker["jobs_done"] > then["jobs_done"] or then["state"] != "busy"):
-            return True
-    return False
+    return any(_began_a_job(each, before.get(each["name"])) for each in workers if each["pid"] != victim.pid)
+
+
+def _began_a_job(now: dict[str, Any], then: dict[str, Any] | None) -> bool:
+    """Whether a worker runs a job that it did not run ``then``, or has done more than it was doing."""
+    busy: bool = now["state"] == "busy"
+    if then is None or then["pid"] != now["pid"]:
+        return busy or bool(now["jobs_done"] > (then["jobs_done"] if then else 0))
+    done: int = now["jobs_done"] - then["jobs_done"]
+    was_busy: bool = then["state"] == "busy"
+    return done > was_busy or (busy and (done > 0 or not was_busy))
 
 
 def _flip(path: str, name: str, offset: int) -> None:

@@ -46,7 +46,7 @@ class Life:
         self.states.append(state)
         number = len(self.states) - 1
         self.disk.note("begun", number)
-        with self.db.write_batch(sync=sync) as batch:
+        with self.db.write_batch(sync=sync or None) as batch:
             for key, value in writes:
                 if value is None:
                     batch.delete(key)

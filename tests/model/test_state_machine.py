@@ -27,7 +27,7 @@ from tests.model.checked_store import Bounds, CheckedStore
 from tests.model.option_sets import OPTION_SETS
 
 STEPS = int(os.environ.get("LSMPROC_MODEL_STEPS", "0"))
-QUICK_STEPS = 500
+QUICK_STEPS = 250
 STEPS_OF_ONE_RUN = 50
 MOST_HANDLES = 4
 

@@ -38,9 +38,9 @@ def add_to(commands: Commands) -> None:
         "demo",
         run,
         summary="watch the engine work on real input, lose its process, and lose nothing",
-        details="First a walk with a few records: put, get, delete, flush, overlapping updates, compaction, range. Then a\n"
-        "load of every line of real files by a process that is killed with SIGKILL in the middle; every record that\n"
-        "it had acknowledged is compared with the files. Exit code 1 if anything does not hold.",
+        details="First a walk with a few records: put, get, delete, flush, overlapping updates, compaction, range.\n"
+        "Then a load of every line of real files, by a process that is killed with SIGKILL in the middle; every\n"
+        "record that it had acknowledged is compared with the files. Exit code 1 if anything does not hold.",
         examples=_EXAMPLES,
     )
     parser.add_argument(
@@ -92,7 +92,7 @@ def _directory(given: str | None) -> Iterator[str]:
 def _terminated_like_interrupted() -> Iterator[None]:
     """A SIGTERM or SIGHUP runs the same clean-up as Ctrl-C: no process and no temporary directory stays behind."""
 
-    def leave(number: int, frame: FrameType | None) -> NoReturn:
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}

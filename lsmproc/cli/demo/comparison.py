@@ -30,7 +30,7 @@ class Comparison:
 def compare(
     db: LSMStore, files: Sequence[InputFile], expected: int, on_progress: Callable[[int, int | None], None]
 ) -> Comparison:
-    """Compare every record of ``db`` with the lines of ``files`` in load order, of which the first ``expected`` count."""
+    """Compare every record of ``db`` with the lines of ``files`` in load order; the first ``expected`` count."""
     result = Comparison()
     done = 0
     for file in files:

@@ -53,7 +53,8 @@ class LiveView:
         if self._live is not None:
             from rich.text import Text  # noqa: PLC0415 - optional
 
-            self._live.update(Text("\n".join(block_of(done, self._total, figures))), refresh=True)
+            block = "\n".join(block_of(done, self._total, figures))
+            self._live.update(Text(block, no_wrap=True, overflow="ellipsis"), refresh=True)
         elif self._terminal:
             line = line_of(done, self._total, figures)[: _columns(self._output) - 1]
             self._output.write("\r" + line.ljust(self._width))
@@ -97,7 +98,7 @@ def block_of(done: int, total: int, figures: Figures) -> list[str]:
             )
     lines += [
         f"  {worker['name']:<13} pid {worker['pid'] or '-':<8} {worker['state']:<8} {worker['jobs_done']:3} jobs done"
-        f"  {worker['job']}"[:100]
+        f"  {worker['job']}"
         for worker in figures["workers"]
     ]
     lines.append(f"  {_limiter(limiter)}")

@@ -41,8 +41,8 @@ def load_and_kill(path: str, files: Sequence[InputFile], seed: int, narrator: Na
     files = in_load_order(files, seed)
     total = sum(file.lines for file in files)
     narrator.say(
-        f"{total:,} lines of {len(files):,} files, {sum(file.size for file in files) / 1e6:.1f} MB. Key: file and line\n"
-        "number; value: the line. A child process owns the store and acknowledges each put through a pipe.\n"
+        f"{total:,} lines of {len(files):,} files, {sum(file.size for file in files) / 1e6:.1f} MB. Key: file and\n"
+        "line number; value: the line. A child process owns the store and acknowledges each put through a pipe.\n"
         f"Settings: {', '.join(f'{name}={value}' for name, value in _OPTIONS.items())}"
     )
     outcome = LoadOutcome(records=total, files=len(files))

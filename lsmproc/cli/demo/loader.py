@@ -56,7 +56,7 @@ class Loader:
         package_parent = os.path.dirname(os.path.dirname(os.path.abspath(lsmproc.__file__)))
         paths = filter(None, (package_parent, os.environ.get("PYTHONPATH")))
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and a module of this package
+            self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lsmproc.cli.demo.load_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,0 +1,158 @@
+"""``lsmproc stress``: kill a store while it works, open it again, and check every promise, as often as you like."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsmproc.cli.argument_groups import add_command, add_json
+from lsmproc.cli.exit_codes import FINE, NEGATIVE, CannotError
+
+if TYPE_CHECKING:
+    from lsmproc.cli.argument_groups import Commands
+    from lsmproc.stress.plan import StressPlan
+
+_EXAMPLES = """
+lsmproc stress                                    40 owner kills and some of everything else, about a minute
+lsmproc stress --full                             200 owner kills, 100 of each kind of worker; about ten minutes
+lsmproc stress --owner-kills 1000 --dir /data/st  on the disk that you mean to use
+lsmproc stress --seed 7 --episode 3               one episode of an earlier run again
+lsmproc stress --sabotage ack-before-log          take a protection away: the run must fail
+"""
+
+_DETAILS = """\
+A child process applies random writes to a store and acknowledges each; this process kills it, or one of its workers,
+at a random moment, has the store opened again and compares everything in it with what was acknowledged. The store
+lies in a directory of its own, never in one that exists already. Stops at the first broken promise, keeps a copy of
+the store from before it was opened again, and says how to run the same cycles again.
+Exit code 1: a promise was not kept."""
+
+_QUICK = {
+    "owner_kills": 40,
+    "flush_worker_kills": 10,
+    "compaction_worker_kills": 10,
+    "worker_stops": 6,
+    "log_damages": 6,
+}
+_FULL = {
+    "owner_kills": 200,
+    "flush_worker_kills": 100,
+    "compaction_worker_kills": 100,
+    "worker_stops": 20,
+    "log_damages": 20,
+}
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "stress",
+        run,
+        summary="kill a store's processes at random moments and check that nothing is lost",
+        details=_DETAILS,
+        examples=_EXAMPLES,
+    )
+    parser.add_argument(
+        "--dir", metavar="DIR", help="where to work; must not exist yet (default: a temporary directory)"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="repeat the run with this seed (default: a random one)")
+    parser.add_argument("--full", action="store_true", help="the long form instead of the quick one")
+    counts = parser.add_argument_group("what happens, and how often (given one of them, the others count as 0)")
+    for name, text in (
+        ("owner-kills", "SIGKILL for the process that owns the store; 1 in 8 strikes the reopening as well"),
+        ("flush-worker-kills", "SIGKILL for a flush worker"),
+        ("compaction-worker-kills", "SIGKILL for a compaction worker"),
+        ("worker-stops", "SIGSTOP for a worker, SIGCONT later; in half of them its owner is killed in between"),
+        ("log-damages", "a byte of a sealed log segment flips before its flush"),
+    ):
+        counts.add_argument(f"--{name}", type=_count, metavar="N", help=text)
+    bounds = parser.add_argument_group("bounds and choices")
+    bounds.add_argument("--seconds", type=float, default=None, metavar="S", help="begin no cycle after so long")
+    bounds.add_argument("--interval", metavar="LOW:HIGH", help="seconds of load before each fault (default 0.005:0.5)")
+    bounds.add_argument("--sync", metavar="NAMES", help="sync policies in turn: none,interval,every_write,mix")
+    bounds.add_argument("--options", metavar="NAMES", help="option sets in turn, such as tiny,plain (default: all)")
+    bounds.add_argument("--threads", metavar="NUMBERS", help="numbers of writing threads to draw from (default 1,2,4)")
+    bounds.add_argument("--episode", type=_count, metavar="N", help="run only this episode of the plan")
+    bounds.add_argument("--sabotage", metavar="NAME", help="switch one protection off; 'list' shows them")
+    add_json(parser, "the whole report as one JSON object at the end instead of a line for each cycle")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from lsmproc.stress.rig import run_stress  # noqa: PLC0415 - the engine is not needed to print help
+
+    if arguments.sabotage == "list":
+        _list_sabotages()
+        return FINE
+    plan = _plan(arguments)
+    directory = arguments.dir or str(Path(tempfile.gettempdir()) / f"lsmproc-stress-{plan.seed}-{secrets.token_hex(4)}")
+    if not arguments.json:
+        print(f"seed {plan.seed} in {directory}", flush=True)
+    report = run_stress(plan, directory, _ignore if arguments.json else _print_now)
+    if arguments.json:
+        print(json.dumps(report.to_json_dict(), default=repr))
+    return NEGATIVE if report.failed else FINE
+
+
+def _plan(arguments: argparse.Namespace) -> StressPlan:
+    from lsmproc.stress.option_sets import OPTION_SETS  # noqa: PLC0415 - see run
+    from lsmproc.stress.plan import SABOTAGE_NAMES, SYNC_POLICIES, StressPlan  # noqa: PLC0415 - see run
+
+    if arguments.sabotage not in {None, *SABOTAGE_NAMES}:
+        raise CannotError(f"there is no sabotage {arguments.sabotage!r}; see lsmproc stress --sabotage list")
+    given = {name: count for name in _FULL if (count := getattr(arguments, name)) is not None}
+    counts = dict.fromkeys(_FULL, 0) | given if given else _FULL if arguments.full else _QUICK
+    plan = StressPlan(
+        secrets.randbits(31) if arguments.seed is None else arguments.seed,
+        **counts,
+        seconds=arguments.seconds or (3600.0 if arguments.full else 600.0),
+        only_episode=arguments.episode,
+        sabotage=arguments.sabotage,
+        sync=_names("--sync", arguments.sync, SYNC_POLICIES) or SYNC_POLICIES,
+        option_sets=_names("--options", arguments.options, [each.name for each in OPTION_SETS]),
+    )
+    try:
+        if arguments.threads:
+            plan = plan.replace(threads=tuple(map(int, arguments.threads.split(","))))
+        if arguments.interval:
+            low, _, high = arguments.interval.partition(":")
+            plan = plan.replace(interval_seconds=(float(low), float(high or low)))
+    except ValueError:
+        raise CannotError("--threads takes numbers such as 1,4, and --interval seconds such as 0.01:0.5") from None
+    return plan
+
+
+def _names(option: str, given: str | None, known: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(given.split(",")) if given else ()
+    if unknown := [name for name in names if name not in known]:
+        raise CannotError(f"{option} does not know {unknown[0]!r}; it knows {', '.join(known)}")
+    return names
+
+
+def _list_sabotages() -> None:
+    from lsmproc.stress.plan import POWER_SABOTAGE_NAMES, SABOTAGE_NAMES  # noqa: PLC0415 - see run
+
+    for name, text in SABOTAGE_NAMES.items():
+        print(f"{name:26}{text}")
+    for name in POWER_SABOTAGE_NAMES:
+        print(f"{name:26}(not here: no kill shows it, only a power cut)")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)
+
+
+def _ignore(_line: str) -> None:
+    """The report at the end says it all."""

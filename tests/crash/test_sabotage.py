@@ -1,0 +1,45 @@
+"""The rig is able to fail: with any one protection switched off, it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lsmproc.stress import StressReport
+from lsmproc.stress.plan import SABOTAGE_NAMES
+
+RunPlan = Callable[..., StressReport]
+
+# A load that meets the missing protection soon, and what is found then.
+SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "ack-before-log": ({"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)}, {"lost", "wrong"}),
+    "no-crc": ({"owner_kills": 200, "option_sets": ("small",), "threads": (1,)}, {"lost", "wrong", "torn batch"}),
+    "reused-sequence": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "order", "reads differ"}),
+    "early-rename": ({"owner_kills": 200, "option_sets": ("plain",)}, {"error"}),
+    "no-seal-check": (
+        {"log_damages": 30, "option_sets": ("tiny",), "sync": ("none",)},
+        {"lost", "wrong", "resurrected"},
+    ),
+    "tombstone-dropped-early": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"resurrected"}),
+    "rotated-log-not-replayed": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "resurrected"}),
+    "orphans-kept": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"orphan"}),
+    "deaf-worker": ({"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5)}, {"left"}),
+}
+
+
+def test_every_sabotage_is_tried() -> None:
+    """A new one needs its line above."""
+    assert set(SABOTAGE_NAMES) == set(SIGNS)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", SIGNS)
+def test_a_missing_protection_is_noticed(run_plan: RunPlan, name: str) -> None:
+    """The run fails, for the reason that this protection prevents, and says how to run it again."""
+    plan, signs = SIGNS[name]
+    report = run_plan(seed=1, sabotage=name, **plan)
+    found = {problem.kind for cycle in report.cycles for problem in cycle.problems}
+    assert signs & found, "\n".join(report.lines())
+    assert f"--sabotage {name}" in report.replay
