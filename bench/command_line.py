@@ -52,7 +52,7 @@ def measure(
 ) -> dict[str, Any]:
     """Run all sessions; the run as plain data. Progress goes to standard error."""
     with Rounds(settings, systems, directory, _tell_progress) as sessions:
-        sessions.load()
+        sessions.load(workloads)
         results = sessions.run(workloads, rounds)
         described = sessions.described
     _tell_progress("")

@@ -9,7 +9,7 @@ from bench.summary import BY_NAME, Figure, Spread, Summary, better_by, shown
 from bench.systems import OURS
 from bench.table import aligned
 
-_COMPARED = ("rate", "done_rate", "p99", "p999", "worst", "cpu", "memory", "space")
+_COMPARED = ("rate", "done_rate", "p99", "p999", "worst", "cpu", "foreground", "memory", "space")
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class Whole:
 
     operations: int = 0  # records, where an operation is a batch
     seconds: float = 0.0
+    foreground_cpu_seconds: float | None = None  # of the one calling thread: hardly moved by a busy machine
     making_cpu_seconds: float = 0.0  # of making the arguments, which is no work of the system
     timeline: list[Point] = field(default_factory=list)  # (seconds, operations per second until then)
 
@@ -72,16 +73,20 @@ def _whole_of_one(work: Work) -> Whole:
     whole = Whole()
     run, count, weight = work.loop.run, work.loop.count, work.weight
     points: list[tuple[float, int]] = []
-    clock = time.perf_counter
-    making = time.thread_time()
+    clock, cpu_clock = time.perf_counter, time.thread_time
+    foreground = 0.0
+    making = cpu_clock()
     for chunk in work.streams[0]:
-        whole.making_cpu_seconds += time.thread_time() - making
+        cpu_started = cpu_clock()
+        whole.making_cpu_seconds += cpu_started - making
         started = clock()
         run(chunk)
         whole.seconds += clock() - started
-        making = time.thread_time()
+        making = cpu_clock()
+        foreground += making - cpu_started
         whole.operations += count(chunk) * weight
         points.append((whole.seconds, whole.operations))
+    whole.foreground_cpu_seconds = foreground
     whole.timeline = _rates(points)
     return whole
 

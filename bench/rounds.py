@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from bench.process_tree import MemorySampler
 from bench.settings import Settings
+from bench.workloads import WORKLOADS
 
 _SAMPLE_SECONDS = 0.02
 _EXIT_SECONDS = 30.0
@@ -50,11 +52,15 @@ class Rounds:
         """Remove the directory."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def load(self) -> None:
-        """Make a loaded store of each system."""
+    def load(self, workloads: Sequence[str]) -> None:
+        """Make a loaded store of each system, or one of a single record if no workload needs it."""
+        if all(WORKLOADS[workload].start == "empty" for workload in workloads):
+            loading = replace(self._settings, num=1)
+        else:
+            loading = self._settings
         for system in self._systems:
             self._tell(f"load {system}")
-            answer = self._run_session(system, "load", 0, self._loaded(system))
+            answer = self._run_session(system, "load", 0, self._loaded(system), loading)
             self.described[system] = {key: answer[key] for key in ("version", "settings")}
 
     def run(self, workloads: Sequence[str], rounds: int) -> list[dict[str, Any]]:
@@ -65,20 +71,22 @@ class Rounds:
                 turn = (number + place) % 2
                 for system in reversed(self._systems) if turn else self._systems:
                     self._tell(f"round {number + 1} of {rounds}: {workload} {system}")
-                    result = self._run_session(system, workload, number, str(self._directory / "work"))
+                    result = self._run_session(system, workload, number, str(self._directory / "work"), self._settings)
                     results.append({"system": system, "workload": workload, "round": number} | result)
         return results
 
     def _loaded(self, system: str) -> str:
         return str(self._directory / f"loaded-{system}")
 
-    def _run_session(self, system: str, workload: str, number: int, directory: str) -> dict[str, Any]:
+    def _run_session(
+        self, system: str, workload: str, number: int, directory: str, settings: Settings
+    ) -> dict[str, Any]:
         Path(directory).mkdir(exist_ok=True)
         job = {
             "system": system,
             "workload": workload,
             "round": number,
-            "settings": self._settings.to_json_dict(),
+            "settings": settings.to_json_dict(),
             "directory": directory,
             "loaded": self._loaded(system),
         }

@@ -54,6 +54,11 @@ def _cpu(result: Result) -> float | None:
     return 1e6 * result["usage"]["cpu_seconds"] / operations if operations else None
 
 
+def _foreground(result: Result) -> float | None:
+    seconds, operations = result["whole"].get("foreground_cpu_seconds"), result["whole"]["operations"]
+    return 1e6 * seconds / operations if seconds is not None and operations else None
+
+
 def _memory(result: Result) -> float | None:
     peak = result["usage"].get("peak_bytes")
     return max(0, peak - result["usage"]["baseline_bytes"]) if peak else None
@@ -67,6 +72,7 @@ FIGURES = (
     Figure("p999", "p99.9", "us", False, _latency("p999")),
     Figure("worst", "worst", "us", False, _latency("worst")),
     Figure("cpu", "CPU/op", "us", False, _cpu),
+    Figure("foreground", "own CPU", "us", False, _foreground),
     Figure("memory", "memory", "B", False, _memory),
     Figure("owner", "owner RSS", "B", False, _usage("owner_peak_bytes")),
     Figure("written", "written", "B", False, _usage("written_bytes")),

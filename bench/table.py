@@ -41,6 +41,7 @@ def _settings_lines(run: dict[str, Any]) -> Iterator[str]:
         listed = ", ".join(f"{name}={value}" for name, value in described["settings"].items())
         yield f"{system} {described['version']}: {listed}"
     yield "ops/s, CPU and bytes are from a pass with one clock, latencies (us) from another with a clock around each."
+    yield "CPU/op (us) is of all processes, own CPU of the calling thread alone, memory what all came to need."
 
 
 def _workload_lines(workload: str, summary: Summary) -> Iterator[str]:

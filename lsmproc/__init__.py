@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     )
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+    from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
     from lsmproc.read_view import Entry
     from lsmproc.snapshot import Snapshot
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
-    from lsmproc.store import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
     from lsmproc.write_batch import WriteBatch
 
 __all__ = [
@@ -103,7 +103,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "open":
-        value = import_module("lsmproc.store").open_store
+        value = import_module("lsmproc.opening").open_store
     else:
         value = getattr(import_module(_HOMES.get(name, "lsmproc.errors")), name)
     globals()[name] = value

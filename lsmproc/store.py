@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.config import LSMConfig
-from lsmproc.env import Env
 from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
@@ -25,10 +24,11 @@ from lsmproc.record_limits import (
 )
 from lsmproc.snapshot import Snapshot, iterate, scan_range
 from lsmproc.stats_report import collect_stats
-from lsmproc.store_parts import StoreParts
+from lsmproc.store_parts import StoreParts, check_arguments
 from lsmproc.write_batch import WriteBatch
 
 if TYPE_CHECKING:
+    from lsmproc.env import Env
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.read_view import Entry
     from lsmproc.statistics import Stats
@@ -60,7 +60,7 @@ class LSMStore:
             CorruptionError: files are missing or damaged; nothing was changed.
             StorageError: the operating system refused a file operation.
         """
-        _check_arguments(config, env, lock_wait_seconds)
+        check_arguments(config, env, lock_wait_seconds)
         self._parts = parts = StoreParts(config, env, lock_wait_seconds)
         self._write_path = parts.write_path
         self._syncs = config.wal_sync == "every_write"
@@ -388,41 +388,3 @@ class LSMStore:
         raise TypeError(
             f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}"
         )
-
-
-def open_store(
-    path: str | os.PathLike[str],
-    /,
-    *,
-    config: LSMConfig | None = None,
-    env: Env | None = None,
-    lock_wait_seconds: float = 0.0,
-    **options: Any,
-) -> LSMStore:
-    """Open the store in the directory ``path``, or make it: ``lsmproc.open(path, **options)``.
-
-    Args:
-        path: the store's directory.
-        config: settings to start from; ``path`` and ``options`` count over them.
-        env: the worker pool, limiter and cache to share with other stores; None makes a private one.
-        lock_wait_seconds: how long to wait for another owner to close the store.
-        **options: any field of LSMConfig.
-
-    Raises:
-        ConfigError: an option is unknown or has a value that cannot work; all problems at once.
-        NotAStoreError, LockedError, CorruptionError, StorageError: as LSMStore.
-    """
-    if config is not None:
-        _check_arguments(config, env, lock_wait_seconds)
-    chosen = LSMConfig.from_options(path, **options) if config is None else config.replace(data_dir=path, **options)
-    return LSMStore(chosen, env=env, lock_wait_seconds=lock_wait_seconds)
-
-
-def _check_arguments(config: object, env: object, lock_wait_seconds: object) -> None:
-    """Raise TypeError before anything is made on disk."""
-    if not isinstance(config, LSMConfig):
-        raise TypeError(f"config is an LSMConfig, not {type(config).__name__}; make one with LSMConfig(data_dir=...)")
-    if env is not None and not isinstance(env, Env):
-        raise TypeError(f"env is an lsmproc.Env or None, not {type(env).__name__}")
-    if isinstance(lock_wait_seconds, bool) or not isinstance(lock_wait_seconds, (int, float)):
-        raise TypeError(f"lock_wait_seconds is a number, not {type(lock_wait_seconds).__name__}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
+from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import Error, ForkedHandleError, ReadOnlyError
 from lsmproc.formats.messages import TableOptions
@@ -31,7 +32,6 @@ from lsmproc.write_controller import WriteController, WriteControllerOptions
 from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
-    from lsmproc.config import LSMConfig
     from lsmproc.protocols import CompactionPicker, Memtable, Wal
     from lsmproc.storage.wal_recovery import ReplayedSegment
 
@@ -66,20 +66,11 @@ class StoreParts:
         self.lock = opened.lock
         self.version_set = opened.version_set
         self.tables = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
+        self.log: LogSegments | None = None
         try:
-            memtable = MEMTABLES[config.memtable]()
-            memtable.entries.update(opened.replayed.records)
-            self.log = None if opened.wal is None else self._log_segments(opened, opened.wal)
-            self.write_path = WritePath(
-                self.log,
-                ReadView(memtable, (), opened.version_set.current, self.tables.reader),
-                opened.last_sequence,
-                self.controller,
-                now_ns=opened.fs.now_ns,
-                new_memtable=MEMTABLES[config.memtable],
-                memtable_max_bytes=config.memtable_max_bytes,
-                on_rotate=self._memtable_rotated,
-            )
+            if opened.wal is not None:
+                self.log = self._make_log(opened, opened.wal)
+            self.write_path = self._make_write_path(opened)
         except BaseException:
             self.tables.close()
             self.version_set.close()
@@ -91,7 +82,38 @@ class StoreParts:
         self.tree = Tree(
             self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
         )
-        self.maintenance = Maintenance(
+        self.maintenance = self._make_maintenance(opened)
+        self._begin_service(opened)
+        _open_stores().add(self)
+
+    def _make_log(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:
+        return LogSegments(
+            opened.fs,
+            opened.store_uuid,
+            wal,
+            opened.replayed.segments,
+            last_sequence=opened.last_sequence,
+            numbers=opened.version_set.numbers,
+            new_wal=WALS[self.config.wal],
+            segment_bytes=self.config.memtable_max_bytes,
+        )
+
+    def _make_write_path(self, opened: OpenedDirectory) -> WritePath:
+        memtable = MEMTABLES[self.config.memtable]()
+        memtable.entries.update(opened.replayed.records)
+        return WritePath(
+            self.log,
+            ReadView(memtable, (), opened.version_set.current, self.tables.reader),
+            opened.last_sequence,
+            self.controller,
+            now_ns=opened.fs.now_ns,
+            new_memtable=MEMTABLES[self.config.memtable],
+            memtable_max_bytes=self.config.memtable_max_bytes,
+            on_rotate=self._memtable_rotated,
+        )
+
+    def _make_maintenance(self, opened: OpenedDirectory) -> Maintenance:
+        return Maintenance(
             self.fs,
             self.tree,
             self.write_path,
@@ -106,18 +128,20 @@ class StoreParts:
             compaction_workers=self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
         )
-        if config.read_only:
+
+    def _begin_service(self, opened: OpenedDirectory) -> None:
+        """From here on writes and background work go on, or are refused for good."""
+        if self.config.read_only:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
             self.maintenance.refuse(refusal)
-        else:
-            self.tree.update_backlog()
-            if self._has_many_small_segments(opened.replayed.segments):
-                self._flush_leftovers()
-            self._ready = True
-            if self.env.kind != "inline":
-                self.env.ticker.add(self._tick, min(_TICK_SECONDS, config.wal_sync_interval_ms / 1000))
-        _open_stores().add(self)
+            return
+        self.tree.update_backlog()
+        if self._has_many_small_segments(opened.replayed.segments):
+            self._flush_leftovers()
+        self._ready = True
+        if self.env.kind != "inline":
+            self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
 
     def pin(self) -> Pin:
         """Pin the present state for a reader; ends with the store at the latest."""
@@ -170,18 +194,6 @@ class StoreParts:
             self.log.forked()
         self.lock.forget()
 
-    def _log_segments(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:
-        return LogSegments(
-            opened.fs,
-            opened.store_uuid,
-            wal,
-            opened.replayed.segments,
-            last_sequence=opened.last_sequence,
-            numbers=opened.version_set.numbers,
-            new_wal=WALS[self.config.wal],
-            segment_bytes=self.config.memtable_max_bytes,
-        )
-
     def _memtable_rotated(self) -> None:
         if self._ready:
             self.maintenance.memtable_rotated()
@@ -195,7 +207,7 @@ class StoreParts:
             _log.warning("the replayed log could not be flushed at open, it will be tried again: %s", error)
 
     def _has_many_small_segments(self, replayed: tuple[ReplayedSegment, ...]) -> bool:
-        """Whether the log is made of leftovers: a program that opens, writes a little and closes leaves one each time."""
+        """Whether the log is made of leftovers: each opening that writes a little and closes leaves a segment."""
         few_bytes = sum(segment.end.end for segment in replayed) < self.config.memtable_max_bytes // 4
         return len(replayed) > _MANY_SEGMENTS and few_bytes
 
@@ -262,3 +274,13 @@ def _open_stores() -> weakref.WeakSet[StoreParts]:
 
     os.register_at_fork(after_in_child=forget_all)
     return stores
+
+
+def check_arguments(config: object, env: object, lock_wait_seconds: object) -> None:
+    """Raise TypeError before anything is made on disk."""
+    if not isinstance(config, LSMConfig):
+        raise TypeError(f"config is an LSMConfig, not {type(config).__name__}; make one with LSMConfig(data_dir=...)")
+    if env is not None and not isinstance(env, Env):
+        raise TypeError(f"env is an lsmproc.Env or None, not {type(env).__name__}")
+    if isinstance(lock_wait_seconds, bool) or not isinstance(lock_wait_seconds, (int, float)):
+        raise TypeError(f"lock_wait_seconds is a number, not {type(lock_wait_seconds).__name__}")

@@ -304,8 +304,8 @@ class WritePath:
             if self._wal.sealed:
                 # What was committed is safe, but nothing can follow it.
                 text = f"the log could not go on in a new segment ({error!r:.200}); open the store again"
-                known = isinstance(error, StorageError)
-                self._failure = error if known else StorageError(errno.EINTR, text, self._wal.name)
+                ours = StorageError(errno.EINTR, text, self._wal.name)
+                self._failure = error if isinstance(error, StorageError) else ours
                 self._settle_clear()
             if not isinstance(error, StorageError):
                 raise

@@ -1,6 +1,6 @@
-"""The parser, and the groups of arguments that several commands share.
+"""The parser of the whole command line.
 
-Groups are parents in the sense of argparse. No module of the engine is imported here, so that ``--help`` is quick.
+No module of the engine is imported here, so that ``--help`` is quick.
 """
 
 from __future__ import annotations

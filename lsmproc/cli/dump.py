@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from lsmproc.cli.argument_groups import add_command, add_range, add_store, add_text_form
@@ -24,7 +25,7 @@ lsmproc dump /tmp/store > all.jsonl
 lsmproc dump /tmp/store --format tsv --prefix user: --output users.tsv
 lsmproc dump /tmp/store | lsmproc load /tmp/copy
 """
-_RECORDS_BETWEEN_UPDATES = 1000
+_RECORDS_PER_WRITE = 500
 
 
 def add_to(commands: Commands) -> None:
@@ -54,10 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         _output(arguments.output) as output,
         Progress("dumped", "records") as progress,
     ):
-        for count, (key, value) in enumerate(selected(store, arguments), 1):
-            output.write(line(key, value))
-            if count % _RECORDS_BETWEEN_UPDATES == 0:
-                progress.update(count)
+        records, count = selected(store, arguments), 0
+        while some := list(islice(records, _RECORDS_PER_WRITE)):
+            output.write(b"".join(line(key, value) for key, value in some))
+            count += len(some)
+            progress.update(count)
         output.flush()
     return FINE
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsmproc.cli.argument_groups import add_command, add_json
-from lsmproc.cli.exit_codes import FINE, NEGATIVE, CannotError
+from lsmproc.cli.exit_codes import FINE, INTERRUPTED, NEGATIVE, CannotError
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
@@ -64,7 +64,10 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--full", action="store_true", help="the long form instead of the quick one")
     counts = parser.add_argument_group("what happens, and how often (given one of them, the others count as 0)")
     for name, text in (
-        ("owner-kills", "SIGKILL for the process that owns the store; 1 in 8 strikes the reopening as well"),
+        (
+            "owner-kills",
+            "SIGKILL for the owner process; 1 in 8 hits the reopening too, 1 in 8 the middle of a write",
+        ),
         ("flush-worker-kills", "SIGKILL for a flush worker"),
         ("compaction-worker-kills", "SIGKILL for a compaction worker"),
         ("worker-stops", "SIGSTOP for a worker, SIGCONT later; in half of them its owner is killed in between"),
@@ -96,7 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
     report = run_stress(plan, directory, _ignore if arguments.json else _print_now)
     if arguments.json:
         print(json.dumps(report.to_json_dict(), default=repr))
-    return NEGATIVE if report.failed else FINE
+    if report.failed:
+        return NEGATIVE
+    return INTERRUPTED if report.interrupted else FINE
 
 
 def _plan(arguments: argparse.Namespace) -> StressPlan:

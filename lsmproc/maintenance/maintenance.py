@@ -13,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import BackgroundError, ClosedError, Error, copy_of
+from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, copy_of
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.retries import Retries
@@ -106,7 +106,7 @@ class Maintenance:
         self._tree.update_backlog()
         self.wake()
         if self._prepare_spare is not None and not self._closing:
-            self._background.call_soon(self._prepare_spare)
+            self._background.call_soon(self._make_spare)
 
     def tick(self) -> None:
         """From time to time: retry what failed, and remove files whose last reader has gone."""
@@ -198,6 +198,13 @@ class Maintenance:
         with self._changed:
             self._idle = idle
             self._changed.notify_all()
+
+    def _make_spare(self) -> None:
+        try:
+            if self._prepare_spare is not None:
+                self._prepare_spare()
+        except StorageError as error:
+            _log.warning("no log segment could be allocated ahead, writes make their own: %s", error)
 
     def _fail(self, error: Error) -> None:
         """Background work cannot go on: writes raise from now on, reads go on."""

@@ -47,6 +47,7 @@ class Episode:
         self._oracle = Oracle(plan.seed, episode.load)
         self._owner: OwnerUnderTest | None = None
         self._dead: list[OwnerUnderTest] = []  # killed or closed, and not yet asked who is left of them
+        self._loaded = False  # operations came after the last copy of the directory
         self._orphan: Victim | None = None  # stopped, while its owner was killed
 
     def run(self, cycle: CyclePlan, *, last: bool) -> CycleResult:
@@ -69,7 +70,8 @@ class Episode:
                 self._close_and_reopen(result)
         except OwnerFailedError as error:
             result.problems.append(Problem("error", str(error)))
-            self._copy_evidence()
+            if self._loaded:
+                self._copy_evidence()
         return result
 
     def end(self) -> None:
@@ -84,6 +86,7 @@ class Episode:
             owner.left()
 
     def _work(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
+        self._loaded = True
         owner.acks.restart()
         self._oracle.begin(cycle.number)
         owner.tell({"do": "load", "cycle": cycle.number})
@@ -211,6 +214,7 @@ class Episode:
 
     def _copy_evidence(self) -> None:
         """Keep the directory as it is now: opening it would change it."""
+        self._loaded = False
         shutil.rmtree(self._evidence, ignore_errors=True)
         if self._store.exists():
             shutil.copytree(self._store, self._evidence / "store", ignore_dangling_symlinks=True)

@@ -68,6 +68,7 @@ class StressReport:
     planned: int
     cycles: list[CycleResult] = field(default_factory=list)
     seconds: float = 0.0
+    interrupted: bool = False  # by Ctrl-C
     replay: str = ""  # the command that runs the failing episode again
     evidence: str = ""  # directory with a copy of the store from before it was opened again
 
@@ -109,7 +110,8 @@ class StressReport:
                 slow = f"{spread['over a second']} of {spread['count']} over a second"
                 yield f"{text}: median {spread['median']} ms, max {spread['max']} ms, {slow}"
         if not self.complete and not self.failed:
-            yield "the time was up before all cycles had run"
+            why = "interrupted" if self.interrupted else "the time was up"
+            yield f"{why} before all cycles had run"
         for cycle in self.cycles:
             yield from _problem_lines(cycle)
         if self.failed:
@@ -122,6 +124,7 @@ class StressReport:
             "seed": self.seed,
             "failed": self.failed,
             "complete": self.complete,
+            "interrupted": self.interrupted,
             "figures": self.figures(),
             "evidence": self.evidence,
             "replay": self.replay,

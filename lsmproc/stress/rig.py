@@ -32,7 +32,7 @@ def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -
             if report.failed or not _run_episode(plan, episode, root, started, report, write):
                 break
     except KeyboardInterrupt:
-        write("interrupted")
+        report.interrupted = True
     finally:
         report.seconds = time.monotonic() - started
         if not report.failed:

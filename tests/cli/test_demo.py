@@ -19,7 +19,9 @@ from lsmproc.cli.demo.comparison import Comparison, compare
 from lsmproc.cli.demo.input_lines import InputFile, chosen_files, in_load_order, records_of, standard_library_files
 from lsmproc.cli.demo.loader import Loader
 from lsmproc.cli.demo.narrator import Narrator
+from lsmproc.cli.demo.summary import LoadOutcome, summary_rows
 from lsmproc.cli.exit_codes import CannotError
+from lsmproc.statistics import LevelStats, Stats
 
 Run = Callable[..., Any]
 
@@ -143,6 +145,21 @@ def test_a_claim_that_does_not_hold_is_shown_and_remembered() -> None:
     narrator.conclude()
     assert ["two and two are five"] == narrator.failures
     assert "FAIL  two and two are five: expected 5, got 4" in narrator.output.getvalue()
+
+
+def test_the_summary_adds_up_what_both_load_processes_said() -> None:
+    """Flushes, bytes and the jobs of each worker process, before and after the kill."""
+    levels = (
+        LevelStats(0, bytes_from_above=1_000_000, bytes_written=500_000, compactions=2),
+        LevelStats(6, bytes_written=1_500_000, compactions=1),
+    )
+    figures = Stats(levels=levels).to_json_dict()
+    workers = [[{"name": "compaction-1", "kind": "compaction", "pid": pid, "jobs_done": 1}] for pid in (41, 42)]
+    outcome = LoadOutcome(records=10, files=1, figures=[figures | {"workers": each} for each in workers])
+    rows = dict(summary_rows(outcome))
+    assert "4" == rows["flushes"]
+    assert "4.0 MB, write amplification 2.0" == rows["written by workers"]
+    assert "1 in process 41, 1 in process 42" == rows["compactions, compaction-1"]
 
 
 def test_an_input_that_changes_meanwhile_is_told_apart_from_a_lost_record(inputs: list[str]) -> None:

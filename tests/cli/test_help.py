@@ -11,7 +11,7 @@ import pytest
 
 Run = Callable[..., Any]
 
-COMMANDS = ("demo", "put", "get", "delete", "scan", "load", "dump", "stats", "verify")
+COMMANDS = ("demo", "put", "get", "delete", "scan", "load", "dump", "stats", "verify", "stress")
 
 
 def test_help_lists_every_command_and_the_exit_codes(run: Run) -> None:

@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def rig_directory(tmp_path: Path) -> Iterator[Path]:
 def run_plan(rig_directory: Path, capsys: pytest.CaptureFixture[str]) -> RunPlan:
     """Run a plan of the crash rig, with its lines on the captured output."""
 
-    def run(**plan: object) -> StressReport:
+    def run(**plan: Any) -> StressReport:
         return run_stress(StressPlan(**{"owner_kills": 0, "seconds": 100.0, **plan}), str(rig_directory), print)
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +16,26 @@ RunPlan = Callable[..., StressReport]
 # A load that meets the missing protection soon, and what is found then.
 SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "ack-before-log": ({"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)}, {"lost", "wrong"}),
-    "no-crc": ({"owner_kills": 200, "option_sets": ("small",), "threads": (1,)}, {"lost", "wrong", "torn batch"}),
+    "no-crc": (
+        {"owner_kills": 200, "option_sets": ("small",), "threads": (1,)},
+        {"lost", "wrong", "resurrected", "torn batch", "order", "error"},
+    ),
     "reused-sequence": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "order", "reads differ"}),
-    "early-rename": ({"owner_kills": 200, "option_sets": ("plain",)}, {"error"}),
+    "early-rename": ({"owner_kills": 200, "cycles_per_episode": 5, "option_sets": ("plain",)}, {"error"}),
     "no-seal-check": (
         {"log_damages": 30, "option_sets": ("tiny",), "sync": ("none",)},
         {"lost", "wrong", "resurrected"},
     ),
-    "tombstone-dropped-early": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"resurrected"}),
+    "tombstone-dropped-early": (
+        {
+            "owner_kills": 100,
+            "option_sets": ("tiny",),
+            "threads": (1,),
+            "sync": ("none",),
+            "interval_seconds": (0.2, 0.6),
+        },
+        {"resurrected"},
+    ),
     "rotated-log-not-replayed": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "resurrected"}),
     "orphans-kept": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"orphan"}),
     "deaf-worker": ({"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5)}, {"left"}),
@@ -43,3 +56,4 @@ def test_a_missing_protection_is_noticed(run_plan: RunPlan, name: str) -> None:
     found = {problem.kind for cycle in report.cycles for problem in cycle.problems}
     assert signs & found, "\n".join(report.lines())
     assert f"--sabotage {name}" in report.replay
+    assert ["report.json", "store"] == sorted(each.name for each in Path(report.evidence).iterdir())

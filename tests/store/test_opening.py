@@ -217,7 +217,7 @@ import os, warnings, lsmproc
 warnings.simplefilter("ignore", DeprecationWarning)
 store = lsmproc.open("store", background="thread")
 store.put(b"a", b"1")
-go, wait = os.pipe(), os.pipe()
+go = os.pipe()
 pid = os.fork()
 if pid == 0:
     os.read(go[0], 1)

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from lsmproc.cli.demo.comparison import compare
 from lsmproc.cli.demo.input_lines import InputFile, in_load_order, records_of
 from lsmproc.cli.demo.live_view import LiveView
-from lsmproc.cli.demo.loader import Figures, Loader
+from lsmproc.cli.demo.loader import Figures, Loader, wait_until_ended
 from lsmproc.cli.demo.summary import LoadOutcome, summary_rows
 from lsmproc.cli.progress import Progress
-from lsmproc.store import LSMStore, open_store
+from lsmproc.opening import open_store
+from lsmproc.store import LSMStore
 from lsmproc.verification import verify_store
 
 if TYPE_CHECKING:
@@ -41,10 +40,11 @@ def load_and_kill(path: str, files: Sequence[InputFile], seed: int, narrator: Na
     files = in_load_order(files, seed)
     total = sum(file.lines for file in files)
     narrator.say(
-        f"{total:,} lines of {len(files):,} files, {sum(file.size for file in files) / 1e6:.1f} MB. Key: file and\n"
-        "line number; value: the line. A child process owns the store and acknowledges each put through a pipe.\n"
-        f"Settings: {', '.join(f'{name}={value}' for name, value in _OPTIONS.items())}"
+        f"{total:,} lines of {len(files):,} files, {sum(file.size for file in files) / 1e6:.1f} MB.\n"
+        "Key: file and line number; value: the line. A child process owns the store, and\n"
+        "acknowledges each put through a pipe. Its settings:"
     )
+    narrator.table([(name, str(value)) for name, value in _OPTIONS.items()])
     outcome = LoadOutcome(records=total, files=len(files))
     _load_until_killed(path, files, round(total * random.Random(seed).uniform(0.4, 0.6)), outcome, narrator)  # noqa: S311
     in_store = _reopen_and_compare(path, files, outcome, narrator)
@@ -64,31 +64,18 @@ def _load_until_killed(
             loader.watch(view.show, until=max(1, kill_at))
         began = time.monotonic()
         code, workers = loader.kill()
-        left = _wait_until_ended(workers)
+        left = wait_until_ended(workers, _WORKERS_GONE_SECONDS)
         outcome.workers_gone_seconds = time.monotonic() - began
         outcome.acknowledged_at_kill = loader.acknowledged
         outcome.load_seconds += loader.seconds
         _note_figures(outcome, loader.figures)
         busy = loader.figures.get("running_jobs", [])
     narrator.say(f"SIGKILL for process {loader.pid} after {outcome.acknowledged_at_kill:,} acknowledgements.")
-    narrator.say(f"Running at that moment: {', '.join(busy) or 'no flush and no compaction'}.")
+    narrator.say("Running at that moment:")
+    for job in busy or ("no flush and no compaction",):
+        narrator.say(f"    {job}")
     narrator.check("the process was killed by signal 9", -9, code)
     narrator.check(f"its {len(workers)} worker processes are gone", [], [process.pid for process in left])
-
-
-def _wait_until_ended(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Wait for processes that are not our children, up to a deadline; returns those that still run."""
-    deadline = time.monotonic() + _WORKERS_GONE_SECONDS
-    while (left := list(filter(_runs, processes))) and time.monotonic() < deadline:
-        time.sleep(0.002)  # No event tells of the end of another one's child.
-    return left
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _reopen_and_compare(path: str, files: Sequence[InputFile], outcome: LoadOutcome, narrator: Narrator) -> int:

@@ -140,7 +140,7 @@ class Loader:
         """Kill the process if it still runs, and its workers with it."""
         if self._process.poll() is None:
             _, workers = self.kill()
-            psutil.wait_procs(workers, timeout=_EXIT_SECONDS)
+            wait_until_ended(workers, _EXIT_SECONDS)
         for stream in (self._input, self._output, self._errors):
             try:
                 stream.close()
@@ -176,3 +176,18 @@ class Loader:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {self._process.poll()}"
+
+
+def wait_until_ended(processes: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait for processes that are not our children, up to ``timeout`` seconds; returns those that still run."""
+    deadline = time.monotonic() + timeout
+    while (left := list(filter(_runs, processes))) and time.monotonic() < deadline:
+        time.sleep(0.002)  # No event tells of the end of another one's child.
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+_SHORTEST_SECONDS = 0.01  # a rate over less is noise
+
 
 @dataclass(slots=True)
 class LoadOutcome:
@@ -41,7 +43,7 @@ def summary_rows(outcome: LoadOutcome) -> list[tuple[str, str]]:
             "records",
             f"{outcome.records:,} lines of {outcome.files:,} files, {_mb(outcome.raw_bytes)} of keys and values",
         ),
-        ("load", f"{outcome.records / max(outcome.load_seconds, 1e-9):,.0f} puts/s, each acknowledged through a pipe"),
+        ("load", f"{_rate(outcome.records, outcome.load_seconds)} puts/s, each acknowledged through a pipe"),
         ("acknowledged at the kill", f"{outcome.acknowledged_at_kill:,}; missing afterwards: {outcome.missing:,}"),
         ("put but not acknowledged", f"{outcome.beyond}, also there"),
         ("workers gone after", f"{outcome.workers_gone_seconds * 1000:.0f} ms"),
@@ -52,7 +54,7 @@ def summary_rows(outcome: LoadOutcome) -> list[tuple[str, str]]:
         ("rate limiter", f"{_mb(limit or 0)}/s, waited {sum(each['waited_seconds'] for each in limiters):.1f} s"),
         ("stalled writes", _stalls(outcome.figures)),
         ("size on disk", f"{_mb(outcome.disk_bytes)} in {outcome.tables} tables and the log, {_share(outcome)} of raw"),
-        ("scan", f"{outcome.records / max(outcome.scan_seconds, 1e-9):,.0f} records/s"),
+        ("scan", f"{_rate(outcome.records, outcome.scan_seconds)} records/s"),
         ("random get", f"{outcome.get_seconds / max(outcome.gets, 1) * 1e6:.1f} us"),
     ]
 
@@ -71,6 +73,10 @@ def _stalls(all_figures: list[dict[str, Any]]) -> str:
     waits = sum(figures["stall"]["waits"] for figures in all_figures)
     seconds = sum(figures["stall"]["waited_seconds"] for figures in all_figures)
     return f"{waits:,} puts waited {seconds:.2f} s together"
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:,.0f}" if seconds > _SHORTEST_SECONDS else "too few to tell"
 
 
 def _share(outcome: LoadOutcome) -> str:
