@@ -39,7 +39,9 @@ class RocksdictSystem:
                 "bloom_filter": options.bloom_bits,
                 "compression": "lz4",
             }
-        self._db = rocksdict.Rdict(directory, native)
+        # Named, because an existing database is opened with defaults for each column family that is not: without
+        # filter, and with a small cache.
+        self._db = rocksdict.Rdict(directory, native, column_families={"default": native})
         self._write_options = rocksdict.WriteOptions()
         self._write_options.sync = options.sync
         self.put = partial(self._db.put, write_opt=self._write_options) if options.sync else self._db.put

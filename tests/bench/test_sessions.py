@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,15 @@ def test_a_system_gives_back_what_was_put(system: str, tmp_path: Path) -> None:
     assert kept[20:30] == store.seek(b"020", 10)
     assert (b"value 7", None) == (store.get(b"007"), store.get(b"050"))
     store.close()
+
+
+def test_a_reopened_rocksdb_still_has_its_settings(tmp_path: Path) -> None:
+    """It once came back without its filter and with a cache of 8 MiB, and looked slow."""
+    pytest.importorskip("rocksdict")
+    for _ in range(2):
+        store: Any = opener("rocksdict")(str(tmp_path / "store"), StoreOptions.of(TINY))
+        assert str(TINY.cache_bytes) == store._db.property_value("rocksdb.block-cache-capacity")
+        store.close()
 
 
 @pytest.mark.parametrize("name", ["fillrandom", "readrandom", "fillbatch"])

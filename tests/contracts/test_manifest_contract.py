@@ -193,7 +193,9 @@ def test_an_error_at_any_operation_leaves_a_state_that_was_acknowledged_or_asked
 
 
 @MANIFESTS
-def test_a_manifest_that_cannot_be_begun_gives_its_descriptors_back(make_manifest: MakeManifest, tmp_path: Path) -> None:
+def test_a_manifest_that_cannot_be_begun_gives_its_descriptors_back(
+    make_manifest: MakeManifest, tmp_path: Path
+) -> None:
     """Each operation of the beginning fails once."""
     (tmp_path / TMP_DIRECTORY).mkdir()
     for at in count():
@@ -259,7 +261,9 @@ def test_every_changed_byte_of_a_manifest_is_an_error_or_unused(fs: FaultyFileSy
         assert silent <= 2 * 60
 
 
-def test_a_manifest_cut_at_any_length_gives_a_state_that_was_true_or_an_error(fs: FaultyFileSystem, tmp_path: Path) -> None:
+def test_a_manifest_cut_at_any_length_gives_a_state_that_was_true_or_an_error(
+    fs: FaultyFileSystem, tmp_path: Path
+) -> None:
     """A torn last edit is the state before it; nothing at all is an error that names the file."""
     version_set = life(LogManifest, fs, known := [], FileNumbers(1))
     version_set.close()
@@ -279,7 +283,8 @@ def test_a_manifest_cut_at_any_length_gives_a_state_that_was_true_or_an_error(fs
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"MANIFEST-000001", b"MANIFEST-000001 00000000\n", b"../../etc/passwd 12345678\n", b"\xff" * 40, bytes(30)]
+    "text",
+    [b"", b"MANIFEST-000001", b"MANIFEST-000001 00000000\n", b"../../etc/passwd 12345678\n", b"\xff" * 40, bytes(30)],
 )
 def test_a_damaged_current_is_corruption(fs: FaultyFileSystem, tmp_path: Path, text: bytes) -> None:
     """It never leads to an empty store or to another file."""

@@ -13,7 +13,7 @@ from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader, batch_b
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.protocols import Wal
 from lsmproc.storage.mapped_wal import MappedWal
-from lsmproc.storage.wal_reader import RecoveredLog, Records, apply_frames, is_blank, read_log, read_segment
+from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log, read_segment
 from lsmproc.storage.wal_writer import PwriteWal
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem
 
@@ -204,7 +204,9 @@ def test_a_full_disk_at_creation_leaves_no_file(make_wal: MakeWal, fs: FaultyFil
 
 
 @WALS
-def test_a_refused_append_leaves_the_segment_as_it_was(make_wal: MakeWal, fs: FaultyFileSystem, plan: FaultPlan) -> None:
+def test_a_refused_append_leaves_the_segment_as_it_was(
+    make_wal: MakeWal, fs: FaultyFileSystem, plan: FaultPlan
+) -> None:
     """Nothing is acknowledged, and the next append works when there is space again."""
     wal = begun(make_wal, fs, 0)
     wal.append(put_body(6, b"a", b"1"), 6)

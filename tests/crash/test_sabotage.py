@@ -18,7 +18,7 @@ SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "ack-before-log": ({"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)}, {"lost", "wrong"}),
     "no-crc": (
         {"owner_kills": 200, "option_sets": ("small",), "threads": (1,)},
-        {"lost", "wrong", "resurrected", "torn batch", "order", "error"},
+        {"lost", "wrong", "resurrected", "foreign", "torn batch", "order", "error"},
     ),
     "reused-sequence": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "order", "reads differ"}),
     "early-rename": ({"owner_kills": 200, "cycles_per_episode": 5, "option_sets": ("plain",)}, {"error"}),

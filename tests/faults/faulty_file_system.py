@@ -15,7 +15,18 @@ from dataclasses import dataclass, field
 from lsmproc.storage.file_system import PosixFileSystem, storage_error
 
 WRITES = frozenset(
-    {"create", "pwrite", "write_all", "fdatasync", "allocate", "truncate", "rename", "unlink", "sync_directory", "mkdir"}
+    {
+        "create",
+        "pwrite",
+        "write_all",
+        "fdatasync",
+        "allocate",
+        "truncate",
+        "rename",
+        "unlink",
+        "sync_directory",
+        "mkdir",
+    }
 )
 SYNCS = frozenset({"fdatasync", "sync_directory"})
 

@@ -6,7 +6,7 @@ import dis
 import sys
 from functools import cache
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Self
 
 
 class Interrupter:
@@ -18,7 +18,7 @@ class Interrupter:
         self._at = at
         self._file_endings = file_endings
 
-    def __enter__(self) -> Interrupter:
+    def __enter__(self) -> Self:
         """Trace this thread from here on."""
         sys.settrace(self._trace)
         return self

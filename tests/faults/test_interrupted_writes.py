@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -128,7 +127,7 @@ def small_maps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
     """A directory in memory if the machine has one: hundreds of small stores are made in it."""
-    shared = Path("/dev/shm")  # noqa: S108
+    shared = Path("/dev/shm")
     if not shared.is_dir():
         yield tmp_path
         return
@@ -172,12 +171,12 @@ def interrupt_everywhere(
     allowed = [{**each, b"filler": filler} for each in ALLOWED] if filler else ALLOWED
     db: LSMStore | None = None
     for at in count():
-        if db is None or filler or at % _INTERRUPTS_PER_STORE == 0 or not db._write_path.usable:  # noqa: SLF001
+        if db is None or filler or at % _INTERRUPTS_PER_STORE == 0 or not db._write_path.usable:
             if db is not None:
                 db.close()
             db = open_store(scratch / str(at), **options)
             # No flushes: then the log alone is what the next owner finds.
-            db._write_path._on_rotate = _do_nothing  # noqa: SLF001
+            db._write_path._on_rotate = _do_nothing
         for key in sorted(old):
             db.put(key, old[key])
         db.delete(b"next")

@@ -86,7 +86,7 @@ def a_hole(directory: Path) -> State:
         db.put(b"b", b"2")
     with open_store(directory, wal_sync="none") as db:
         db.put(b"c", b"3")
-    first = sorted(directory.glob("*.wal"))[0]
+    first = min(directory.glob("*.wal"))
     first.write_bytes(first.read_bytes()[:-3])
     return {b"a": b"1"}
 
@@ -123,9 +123,7 @@ def test_openings_that_are_killed_one_after_the_other_lose_nothing(
     for first in range(0, 22, 2):
         directory = tmp_path / "store"
         shutil.copytree(original, directory)
-        where = []
-        for chain in range(5):
-            where.append(open_and_die(directory, (first + 7 * chain) % 20).operations[-1])
+        where = [open_and_die(directory, (first + 7 * chain) % 20).operations[-1] for chain in range(5)]
         check(directory, expected, f"killed at {where}")
         shutil.rmtree(directory)
 

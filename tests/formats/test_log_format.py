@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,6 @@ from lsmproc.formats.log_format import (
     put_body,
     seal_body,
 )
-from zlib import crc32
 
 HEADER = LogHeader(KIND_WAL, bytes(range(16)), 7, 0xDEADBEEF, 5, 1234, 0xCAFEBABE)
 SEED = chain_seed(encode_header(HEADER))
@@ -68,13 +68,14 @@ BODIES = [
     promise_body(14, SEED, 200),
     put_body(15, b"last", b"zeros\0\0"),
 ]
+SYNCED = b"\x93SYNCED\x93" + (200).to_bytes(8, "big")
 FRAMES: list[Frame] = [
     (10, b"key", b"value"),
     (11, b"", b""),
     (12, b"\0", b"ends in zeros\0\0\0"),
     (13, b"key", None),
     (14, (b"a", b"b", b"a"), (b"1", None, b"\0")),
-    (14, None, b"\x93SYNCED\x93" + (200).to_bytes(8, "big") + crc32(b"\x93SYNCED\x93" + (200).to_bytes(8, "big"), SEED).to_bytes(4, "big")),
+    (14, None, SYNCED + crc32(SYNCED, SEED).to_bytes(4, "big")),
     (15, b"last", b"zeros\0\0"),
 ]  # fmt: skip
 
@@ -104,7 +105,9 @@ def test_bodies_have_the_bytes_that_earlier_releases_wrote(golden: str, body: by
 def test_a_promise_has_the_bytes_that_earlier_releases_wrote() -> None:
     """Mark, durable end, and a checksum of its own that starts from the header's."""
     payload = b"\x93SYNCED\x93" + (77).to_bytes(8, "big")
-    expected = b"\xcf" + (5).to_bytes(8, "big") + b"\xc0\xc6\0\0\0\x14" + payload + crc32(payload, SEED).to_bytes(4, "big")
+    expected = (
+        b"\xcf" + (5).to_bytes(8, "big") + b"\xc0\xc6\0\0\0\x14" + payload + crc32(payload, SEED).to_bytes(4, "big")
+    )
     assert expected == promise_body(5, SEED, 77)
 
 
@@ -194,7 +197,9 @@ def test_frames_only_check_in_their_place_and_order_and_in_their_own_log() -> No
         assert [] == frames_of(decode_frames(data, chain_seed(encode_header(header))))
 
 
-@pytest.mark.parametrize("junk", [b"", bytes(1), bytes(100_000), b"\xc0" * 40, b"\xcc", b"\xd4\x01\x02" * 9, b"\x93" * 9])
+@pytest.mark.parametrize(
+    "junk", [b"", bytes(1), bytes(100_000), b"\xc0" * 40, b"\xcc", b"\xd4\x01\x02" * 9, b"\x93" * 9]
+)
 def test_what_no_writer_produced_is_no_frame(junk: bytes) -> None:
     """Zeros, nils, extension types and nested arrays give nothing, and raise nothing."""
     for before in ([], BODIES[:2]):

@@ -29,7 +29,8 @@ OPTION_SETS: dict[str, dict[str, Any]] = {
     "synced": _TINY | {"wal_sync": "every_write", "manifest": "snapshot", "compaction_style": "tiered"},
     "unsynced-mapped": _TINY | {"wal": "mapped", "wal_sync": "none", "memtable": "sorted_dict"},
     "no-cache": _TINY | {"block_cache_bytes": 0, "max_open_files": 16, "compression": "lz4"},
-    "wide-level0": _TINY | {"level0_compaction_trigger": 6, "level0_slowdown_writes_trigger": 30, "level0_stop_writes_trigger": 60},
+    "wide-level0": _TINY
+    | {"level0_compaction_trigger": 6, "level0_slowdown_writes_trigger": 30, "level0_stop_writes_trigger": 60},
     "long-retention": _TINY | {"tombstone_retention_seconds": 3600, "level_size_multiplier": 4},
     "one-table-levels": _TINY | {"sstable_max_bytes": 64 << 10, "memtable_max_bytes": 4096, "block_bytes": 4096},
 }

@@ -50,7 +50,9 @@ BOUNDS = st.one_of(
         include_start=st.booleans(),
         include_stop=st.booleans(),
     ),
-    st.builds(Bounds, prefix=st.sampled_from([b"", b"k", b"key 1", b"key", b"\xff", b"nothing"]), reverse=st.booleans()),
+    st.builds(
+        Bounds, prefix=st.sampled_from([b"", b"k", b"key 1", b"key", b"\xff", b"nothing"]), reverse=st.booleans()
+    ),
 )
 MOVES = st.lists(st.one_of(st.sampled_from(["next", "prev", "next", "prev", "first", "last"]), KEYS), max_size=12)
 INDEXES = st.integers(0, MOST_HANDLES - 1)

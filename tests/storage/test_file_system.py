@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from lsmproc.errors import NoSpaceError, StorageError
-from lsmproc.storage.file_system import CREATE_NEW, READ, READ_WRITE, PosixFileSystem, make_store_directory, storage_error
+from lsmproc.storage.file_system import (
+    CREATE_NEW,
+    READ,
+    READ_WRITE,
+    PosixFileSystem,
+    make_store_directory,
+    storage_error,
+)
 
 
 @pytest.fixture
@@ -111,7 +118,14 @@ def test_a_write_that_takes_nothing_is_an_error_and_not_a_loop(
 
 def test_calls_on_a_bad_descriptor_are_storage_errors(fs: PosixFileSystem) -> None:
     """Every call but the two of the hot paths."""
-    for call in (fs.fdatasync, fs.size, fs.lock, fs.close, lambda fd: fs.allocate(fd, 1), lambda fd: fs.truncate(fd, 1)):
+    for call in (
+        fs.fdatasync,
+        fs.size,
+        fs.lock,
+        fs.close,
+        lambda fd: fs.allocate(fd, 1),
+        lambda fd: fs.truncate(fd, 1),
+    ):
         with pytest.raises(StorageError):
             call(9999)
     with pytest.raises(OSError, match="descriptor"):

@@ -56,7 +56,9 @@ def test_numbers_are_given_out_once_to_all_threads() -> None:
     """No two takers get the same."""
     numbers = FileNumbers(7)
     with ThreadPoolExecutor(4) as pool:
-        taken = [number for part in pool.map(lambda _: [numbers.take() for _ in range(200)], range(8)) for number in part]
+        taken = [
+            number for part in pool.map(lambda _: [numbers.take() for _ in range(200)], range(8)) for number in part
+        ]
     assert list(range(7, 7 + 1600)) == sorted(taken)
     assert 7 + 1600 == numbers.next
 

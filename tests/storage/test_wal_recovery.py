@@ -37,7 +37,7 @@ class Chain:
             wal.append(put_body(self._sequence, key, key * 3), self._sequence)
         if synced:
             wal.promise(wal.sync())
-        self._end = wal.seal() if seal else SegmentEnd(number, wal.end, wal._tip[1], wal.last_sequence)  # noqa: SLF001
+        self._end = wal.seal() if seal else SegmentEnd(number, wal.end, wal._tip[1], wal.last_sequence)
         wal.close()
         return Path(self.fs.path) / wal.name
 

@@ -124,7 +124,9 @@ def test_a_key_above_the_limit_is_refused(store: LSMStore, use: str) -> None:
 @pytest.mark.parametrize("use", VALUE_USES)
 def test_a_value_above_the_limit_is_refused(store: LSMStore, use: str) -> None:
     """With its size and the limit."""
-    with pytest.raises(RecordTooLargeError, match=f"{MAX_VALUE_BYTES + 1} bytes is above the limit of {MAX_VALUE_BYTES}"):
+    with pytest.raises(
+        RecordTooLargeError, match=f"{MAX_VALUE_BYTES + 1} bytes is above the limit of {MAX_VALUE_BYTES}"
+    ):
         VALUE_USES[use](store, bytes(MAX_VALUE_BYTES + 1))
 
 
@@ -266,9 +268,7 @@ def test_odd_but_sound_keys_and_values_are_taken(open_store: OpenStore) -> None:
     ],
     ids=str,
 )
-def test_wrong_options_are_refused_before_anything_is_made(
-    tmp_path: Path, options: dict[str, Any], named: str
-) -> None:
+def test_wrong_options_are_refused_before_anything_is_made(tmp_path: Path, options: dict[str, Any], named: str) -> None:
     """By name and with a suggestion, and no directory is left behind."""
     with pytest.raises((ConfigError, TypeError), match=named):
         lsmproc.open(tmp_path / "store", **options)
@@ -309,7 +309,9 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
     assert "text" == (tmp_path / "file").read_text()
 
 
-@pytest.mark.parametrize("damage", ["CURRENT missing", "CURRENT empty", "CURRENT wrong", "manifest missing", "table missing", "table cut"])
+@pytest.mark.parametrize(
+    "damage", ["CURRENT missing", "CURRENT empty", "CURRENT wrong", "manifest missing", "table missing", "table cut"]
+)
 def test_a_damaged_store_is_refused_by_file_and_not_changed(open_store: OpenStore, tmp_path: Path, damage: str) -> None:
     """The damaged file is named, and what else there is stays as it was, for a repair."""
     store = open_store()
@@ -324,7 +326,9 @@ def test_a_damaged_store_is_refused_by_file_and_not_changed(open_store: OpenStor
     if damage.endswith("missing"):
         named.unlink()
     else:
-        named.write_bytes({"empty": b"", "wrong": b"MANIFEST-999999 00000000\n", "cut": named.read_bytes()[:-1]}[damage.split()[1]])
+        named.write_bytes(
+            {"empty": b"", "wrong": b"MANIFEST-999999 00000000\n", "cut": named.read_bytes()[:-1]}[damage.split()[1]]
+        )
     before = {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir() if path.is_file()}
     before.pop("LOCK")
     with pytest.raises(lsmproc.CorruptionError, match=named.name) as refused:

@@ -70,7 +70,14 @@ process.join()
 
 @pytest.mark.parametrize(
     ("body", "way"),
-    [(PLAIN, "file"), (PLAIN, "command"), (PLAIN, "standard input"), (THREAD, "file"), (POOL, "file"), (DAEMON, "file")],
+    [
+        (PLAIN, "file"),
+        (PLAIN, "command"),
+        (PLAIN, "standard input"),
+        (THREAD, "file"),
+        (POOL, "file"),
+        (DAEMON, "file"),
+    ],
     ids=["plain script", "python -c", "piped to python -", "thread", "pool", "daemonic process"],
 )
 def test_the_snippet_works_with_workers_at_work(run_script: RunScript, body: str, way: str) -> None:

@@ -220,6 +220,7 @@ store.put(b"a", b"1")
 go = os.pipe()
 pid = os.fork()
 if pid == 0:
+    os.close(go[1])
     os.read(go[0], 1)
     with lsmproc.open("store", background="thread") as own:
         own.put(b"child", own[b"a"])

@@ -1,0 +1,96 @@
+"""What happens when the background cannot keep up, is paused or is slowed down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import lsmproc
+
+OpenStore = Callable[..., lsmproc.LSMStore]
+Eventually = Callable[..., None]
+
+WAIT_SECONDS = 20.0
+
+
+def test_writes_stop_at_too_many_level0_tables_and_go_on_after_a_merge(
+    open_store: OpenStore, eventually: Eventually, tiny: dict[str, Any]
+) -> None:
+    """The stall has a reason in the stats, and no write is lost in it."""
+    triggers = {"level0_slowdown_writes_trigger": 3, "level0_stop_writes_trigger": 4}
+    store = open_store(background="thread", **tiny | triggers)
+    written: list[bytes] = []
+
+    def write() -> None:
+        for number in range(200):
+            key = b"%03d" % number
+            store.put(key, b"v" * 100)
+            written.append(key)
+
+    writer = threading.Thread(target=write)
+    with store.background_paused():
+        writer.start()
+        eventually(lambda: store.stats().stall.state == "stop", WAIT_SECONDS, "writes are not stopped")
+        assert "level 0 runs" == store.stats().stall.reason
+        assert len(written) < 200
+        assert b"v" * 100 == store.get(written[0])
+    writer.join(WAIT_SECONDS)
+    assert not writer.is_alive()
+    store.wait_idle(WAIT_SECONDS)
+    stall = store.stats().stall
+    assert "normal" == stall.state
+    assert 0 < stall.waits
+    assert 0 < stall.waited_seconds
+    assert written == list(store)
+
+
+@pytest.mark.parametrize("background", ["thread", "process"])
+def test_a_rate_limit_is_felt_and_changed_while_a_merge_runs(open_store: OpenStore, background: str) -> None:
+    """A flush at 1 KiB per second misses its deadline, goes on, and ends as soon as the limit is lifted."""
+    store = open_store(background=background, rate_limit_bytes_per_sec=1024, compression="none")
+    for number in range(2000):
+        store.put(b"%04d" % number, b"v" * 200)
+    with pytest.raises(TimeoutError, match="not flushed yet"):
+        store.flush_memtable(timeout=0.3)
+    with pytest.raises(TimeoutError):
+        store.wait_idle(0.05)
+    assert 1024 == store.stats().limiter.bytes_per_second
+    began = time.monotonic()
+    store.env.rate_limiter.set_rate(None)
+    store.wait_idle(WAIT_SECONDS)
+    assert 5 > time.monotonic() - began
+    assert 1 <= len(store.live_files())
+    assert 2000 == len(list(store))
+
+
+@pytest.mark.parametrize("background", ["inline", "thread", "process"])
+def test_close_does_not_wait_for_a_slow_job(open_store: OpenStore, background: str) -> None:
+    """The flush is abandoned, its output removed, and the log replayed instead."""
+    store = open_store(background="thread" if background == "inline" else background, rate_limit_bytes_per_sec=1024)
+    for number in range(1000):
+        store.put(b"%04d" % number, bytes(200))
+    store.flush_memtable(wait=False)
+    began = time.monotonic()
+    store.close(timeout=1.0)
+    assert 4 > time.monotonic() - began
+    assert 1000 == len(list(open_store(background=background)))
+
+
+def test_a_compaction_that_takes_too_long_is_a_timeout(open_store: OpenStore) -> None:
+    """And is not undone: it is finished later."""
+    store = open_store(background="thread", level0_compaction_trigger=19, compression="none")
+    for generation in range(2):
+        for number in range(1000):
+            store.put(b"%04d" % number, b"%d" % generation * 200)
+        store.flush_memtable(timeout=WAIT_SECONDS)
+    store.env.rate_limiter.set_rate(1024)
+    with pytest.raises(TimeoutError, match="level 0"):
+        store.compact_level(0, timeout=0.2)
+    store.env.rate_limiter.set_rate(None)
+    store.wait_idle(WAIT_SECONDS)
+    assert {0} != {table.level for table in store.live_files()}
+    assert 0 == store.stats().levels[0].files
