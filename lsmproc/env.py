@@ -47,7 +47,7 @@ class Env:
         background: Literal["process", "thread", "inline"] = "process",
         flush_workers: int = 1,
         compaction_workers: int = 2,
-        worker_niceness: int = 0,
+        worker_niceness: int = 10,
         rate_limit_bytes_per_sec: int | None = None,
         block_cache_bytes: int = 64 << 20,
         max_open_files: int | None = None,

@@ -41,7 +41,8 @@ class ProcessBackground:
         """Use up to so many processes of each kind, started when needed. Raises ConfigError under gevent, eventlet."""
         check_worker_counts(flush_workers, compaction_workers)
         _refuse_green_threads()
-        flush_worker = partial(Worker, "flush", runner_name=flush_runner, niceness=niceness)
+        # Only compactions step back: writes stop when flushes fall behind (SILK's order of priorities).
+        flush_worker = partial(Worker, "flush", runner_name=flush_runner, niceness=0)
         compaction_worker = partial(Worker, "compaction", runner_name=compaction_runner, niceness=niceness)
         self._supervisor = Supervisor(
             WorkerPool("flush", flush_workers, flush_worker, time.monotonic),

@@ -59,7 +59,7 @@ class LSMConfig:
     # Memory
 
     memtable_max_bytes: int = size(
-        16 * MIB,
+        32 * MIB,
         low=KIB,
         high=4 * GIB,
         what="Bytes of keys and values at which the memtable is sealed and flushed; also the size of a log segment.",
@@ -238,7 +238,7 @@ class LSMConfig:
         costs="Slower reads and a larger first merge.",
     )
     level_base_bytes: int = size(
-        64 * MIB,
+        128 * MIB,
         low=KIB,
         high=16 * TIB,
         what="Target bytes of level 1.",
@@ -306,12 +306,12 @@ class LSMConfig:
         costs="One process of about 16 MiB and up to one core each.",
     )
     worker_niceness: int = count(
-        0,
+        10,
         low=0,
         high=19,
-        what="How far workers step back from other processes for CPU time (nice).",
-        when="Raise on machines whose foreground must never feel a compaction.",
-        costs="Debt grows while the machine is busy.",
+        what="How far compaction workers step back from other processes for CPU time (nice); flush workers never do.",
+        when="Lower where the debt grows although other processes leave too little time for compactions.",
+        costs="Debt grows while the machine is busy. With 0, a compaction slows down writes on machines with few cores.",
     )
     rate_limit_bytes_per_sec: int | None = size(
         None,

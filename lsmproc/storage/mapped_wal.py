@@ -13,11 +13,12 @@ from zlib import crc32
 from lsmproc.errors import DurabilityError
 from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import (
+    FRAME_MARK,
     HEADER_SIZE,
     LogHeader,
     chain_seed,
     encode_header,
-    frame,
+    pack_frame_head,
     promise_body,
     seal_body,
 )
@@ -72,7 +73,7 @@ class MappedWal:
         """Append one frame, return the new end. After an exception the segment ends where it did before."""
         start, checksum, _ = self._tip
         checksum = crc32(body, checksum)
-        whole = frame(checksum, body)
+        whole = pack_frame_head(FRAME_MARK, checksum) + body
         end = start + len(whole)
         try:
             # One byte is kept free behind the last frame, so that there is always room to take a frame back.

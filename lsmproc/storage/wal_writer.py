@@ -13,11 +13,12 @@ from zlib import crc32
 from lsmproc.errors import DurabilityError, StorageError
 from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import (
+    FRAME_MARK,
     HEADER_SIZE,
     LogHeader,
     chain_seed,
     encode_header,
-    frame,
+    pack_frame_head,
     promise_body,
     seal_body,
 )
@@ -78,7 +79,7 @@ class PwriteWal:
         """Append one frame, return the new end. After an exception the segment ends where it did before."""
         end, checksum, _ = self._tip
         checksum = crc32(body, checksum)
-        whole = frame(checksum, body)
+        whole = pack_frame_head(FRAME_MARK, checksum) + body
         try:
             written = self._pwrite(self._fd, whole, end)
             if written != len(whole):

@@ -9,7 +9,6 @@ death of a process.
 from __future__ import annotations
 
 import shutil
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +88,7 @@ class CheckedStore:
                 for key, value in writes:
                     keys.add(key)
                     batch.delete(key) if value is None else batch.put(key, value)
-                if discard:
-                    raise InterruptedError
+                _interrupt(discard)
         except InterruptedError:
             self.get_many(sorted(keys))
             return
@@ -226,8 +224,10 @@ class CheckedStore:
         return lsmproc.open(self._directory, env=self._env, **self._options)
 
     def _close_readers(self) -> None:
-        for handle, _ in (*self.iterators, *self.snapshots):
-            handle.close()
+        for iterator, _ in self.iterators:
+            iterator.close()
+        for snapshot, _ in self.snapshots:
+            snapshot.close()
         self.iterators.clear()
         self.snapshots.clear()
 
@@ -238,6 +238,11 @@ class CheckedStore:
         if entry is not None:
             assert self._last_sequence < entry.sequence or entry.sequence == self.store._write_path.last_sequence
             self._last_sequence = max(entry.sequence, self._last_sequence)
+
+
+def _interrupt(discard: bool) -> None:
+    if discard:
+        raise InterruptedError
 
 
 def _directed(records: list[tuple[bytes, bytes]], bounds: Bounds) -> list[tuple[bytes, bytes]]:

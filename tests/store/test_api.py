@@ -155,9 +155,9 @@ def test_a_batch_is_written_at_the_end_of_its_block(store: LSMStore) -> None:
 def test_a_batch_that_raises_is_discarded(store: LSMStore) -> None:
     """The error passes through, and the batch is empty afterwards."""
     batch = store.write_batch()
+    batch.put(b"x", b"1")
+    batch.delete(b"a")
     with pytest.raises(ZeroDivisionError), batch:
-        batch.put(b"x", b"1")
-        batch.delete(b"a")
         raise ZeroDivisionError
     assert PAIRS == list(store.items())
     assert 0 == len(batch)
@@ -267,6 +267,11 @@ def test_the_rest_of_the_handle(store: LSMStore) -> None:
     assert store.stats().to_json_dict()["path"] == store.path
 
 
+def _write_batch(store: LSMStore) -> None:
+    with store.write_batch() as batch:
+        batch.put(b"a", b"1")
+
+
 USES: dict[str, Callable[[LSMStore], object]] = {
     "put": lambda s: s.put(b"a", b"1"),
     "put synced": lambda s: s.put(b"a", b"1", sync=True),
@@ -277,7 +282,7 @@ USES: dict[str, Callable[[LSMStore], object]] = {
     "range": lambda s: s.range(),
     "iterator": lambda s: s.iterator(),
     "snapshot": lambda s: s.snapshot(),
-    "write_batch": lambda s: _write_batch(s),
+    "write_batch": _write_batch,
     "[]": lambda s: s[b"a"],
     "[] =": lambda s: s.__setitem__(b"a", b"1"),
     "del": lambda s: s.__delitem__(b"a"),
@@ -296,11 +301,6 @@ USES: dict[str, Callable[[LSMStore], object]] = {
     "live_files": lambda s: s.live_files(),
     "with": lambda s: s.__enter__(),
 }
-
-
-def _write_batch(store: LSMStore) -> None:
-    with store.write_batch() as batch:
-        batch.put(b"a", b"1")
 
 
 @pytest.mark.parametrize("use", USES)
@@ -362,23 +362,23 @@ def test_closed_snapshots_and_iterators_refuse_every_use(store: LSMStore) -> Non
     uses: list[Callable[[], object]] = [
         lambda: snapshot.get(b"a"),
         lambda: snapshot.get_with_meta(b"a"),
-        lambda: snapshot.range(),
-        lambda: snapshot.iterator(),
+        snapshot.range,
+        snapshot.iterator,
         lambda: snapshot.sequence,
         lambda: snapshot[b"a"],
         lambda: b"a" in snapshot,
         lambda: iter(snapshot),
-        lambda: snapshot.__enter__(),
+        snapshot.__enter__,
         lambda: store.get(b"a", snapshot=snapshot),
         lambda: store.range(snapshot=snapshot),
         lambda: store.iterator(snapshot=snapshot),
         lambda: next(iterator),
-        lambda: iterator.prev(),
+        iterator.prev,
         lambda: iterator.seek(b"a"),
-        lambda: iterator.seek_to_start(),
-        lambda: iterator.seek_to_stop(),
+        iterator.seek_to_start,
+        iterator.seek_to_stop,
         lambda: iter(iterator),
-        lambda: iterator.__enter__(),
+        iterator.__enter__,
         lambda: next(of_snapshot),
     ]
     for use in uses:

@@ -31,11 +31,14 @@ def test_writes_stop_at_too_many_level0_tables_and_go_on_after_a_merge(
             store.put(key, b"v" * 100)
             written.append(key)
 
+    def stalled() -> tuple[str, str]:
+        stall = store.stats().stall
+        return stall.state, stall.reason
+
     writer = threading.Thread(target=write)
     with store.background_paused():
         writer.start()
-        eventually(lambda: store.stats().stall.state == "stop", WAIT_SECONDS, "writes are not stopped")
-        assert "level 0 runs" == store.stats().stall.reason
+        eventually(lambda: stalled() == ("stop", "level 0 runs"), WAIT_SECONDS, "writes are not stopped")
         assert len(written) < 200
         assert b"v" * 100 == store.get(written[0])
     writer.join(WAIT_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_a_compaction_merges_with_the_target_level(open_store: OpenStore) -> Non
         store.compact_level(0)
         for level in range(1, 7):
             files = [file for file in store.live_files() if file.level == level]
-            assert all(left.largest < right.smallest for left, right in zip(files, files[1:], strict=False))
+            assert all(left.largest < right.smallest for left, right in pairwise(files))
         assert 200 == sum(file.entries for file in store.live_files())
         assert {b"%d" % generation * 50} == set(store.values())
 
