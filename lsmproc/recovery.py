@@ -80,7 +80,7 @@ def open_directory(
     try:
         # Before the lock, so that no LOCK file is left in a directory that is something else; and again with it.
         _check_content(fs, config)
-        lock = DirectoryLock(fs, lock_wait_seconds)
+        lock = DirectoryLock(fs, lock_wait_seconds, shared=config.read_only)
         try:
             _check_content(fs, config)
             return _recover(fs, lock, config, new_wal)
@@ -124,7 +124,8 @@ def _check_unfinished(fs: FileSystem, names: list[str]) -> None:
 
 
 def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: NewWal) -> OpenedDirectory:
-    fs.make_directory(TMP_DIRECTORY)
+    if not config.read_only:
+        fs.make_directory(TMP_DIRECTORY)
     names = fs.list_directory()
     if CURRENT in names:
         recovered = read_manifest(fs)

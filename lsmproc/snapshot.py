@@ -33,7 +33,11 @@ class Pin:
 
     def windows(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Iterator[Columns]:
         """Merged windows of [start, stop). The generator holds the pin until it ends or is dropped."""
-        yield from self.view.windows(start, stop, self.sequence, reverse=reverse, fill_cache=fill_cache)
+        view = self.view
+        for window in view.windows(start, stop, self.sequence, reverse=reverse, fill_cache=fill_cache):
+            yield window
+            if self.view is not view:
+                self.view.windows(start, stop, self.sequence, reverse=reverse)  # Raises why it ended.
 
     def close(self) -> None:
         """Let go of the state; reading raises from now on. Idempotent.
@@ -44,6 +48,11 @@ class Pin:
         if token:
             self.view = CLOSED_VIEW  # type: ignore[assignment]
             self.write_path.release_snapshot(token)
+
+    def forked(self, make_error: Callable[[], Exception]) -> None:
+        """In a forked child: raise at every use."""
+        self._token = 0
+        self.view = ClosedView(make_error)  # type: ignore[assignment]
 
     def __del__(self) -> None:
         """Let go, if nobody did."""

@@ -65,7 +65,7 @@ class LSMStore:
         self._write_path = parts.write_path
         self._syncs = config.wal_sync == "every_write"
         self._path = os.path.abspath(os.fspath(config.data_dir))
-        self._finalizer = weakref.finalize(self, parts.close, _CLOSE_SECONDS)
+        self._finalizer = weakref.finalize(self, _close_forgotten, parts, self._path)
 
     # Single records
 
@@ -368,12 +368,6 @@ class LSMStore:
         """Close."""
         self.close()
 
-    def __del__(self) -> None:
-        """Warn about a store that nobody closed; the finalizer closes it."""
-        finalizer = getattr(self, "_finalizer", None)
-        if finalizer is not None and finalizer.alive:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
-
     def __repr__(self) -> str:
         """Path and state, without touching the disk."""
         if self.closed:
@@ -388,3 +382,9 @@ class LSMStore:
         raise TypeError(
             f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}"
         )
+
+
+def _close_forgotten(parts: StoreParts, path: str) -> None:
+    """Close a store that was dropped, or that is still open when the program ends."""
+    warnings.warn(f"<LSMStore {path!r}> was not closed", ResourceWarning, stacklevel=2)
+    parts.close(_CLOSE_SECONDS)

@@ -14,7 +14,7 @@ from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
-from lsmproc.errors import Error, ForkedHandleError, ReadOnlyError
+from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
 from lsmproc.formats.messages import TableOptions
 from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
@@ -40,6 +40,7 @@ _log = logging.getLogger("lsmproc")
 _NO_RETENTION = (1 << 64) - 1
 _TICK_SECONDS = 0.25
 _MANY_SEGMENTS = 8
+_INLINE_WAIT_SECONDS = 0.05
 
 WALS: dict[str, type[PwriteWal | MappedWal]] = {"pwrite": PwriteWal, "mapped": MappedWal}
 MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": SortedDictMemtable}
@@ -54,7 +55,10 @@ class StoreParts:
         self.owns_env = env is None
         self.env = env if env is not None else Env.of(config)
         self.statistics = Statistics()
-        self.controller = WriteController(_controller_options(config))
+        inline = self.env.kind == "inline"
+        self.controller = WriteController(
+            _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
+        )
         self.picker = _picker(config)
         self.pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._synced_at = time.monotonic()
@@ -72,7 +76,7 @@ class StoreParts:
                 self.log = self._make_log(opened, opened.wal)
             self.write_path = self._make_write_path(opened)
         except BaseException:
-            self.tables.close()
+            self.tables.close(_closed_error)
             self.version_set.close()
             if opened.wal is not None:
                 opened.wal.close()
@@ -175,7 +179,7 @@ class StoreParts:
             self.log.close()
         for pin in list(self.pins):
             pin.close()
-        self.tables.close()
+        self.tables.close(_closed_error)
         self.version_set.close()
         self.lock.close()
         self.fs.shut()
@@ -184,12 +188,18 @@ class StoreParts:
         """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
         self._closed = True
         pid = os.getppid()
-        self.write_path.forked(
-            lambda: ForkedHandleError(
+
+        def make_error() -> ForkedHandleError:
+            return ForkedHandleError(
                 f"this store was opened by process {pid}, which forked this one; a store has one owner: open it "
                 "after the fork, for example in gunicorn's post_fork or Celery's worker_process_init"
             )
-        )
+
+        self.write_path.forked(make_error)
+        self.maintenance.forked(make_error())
+        for pin in list(self.pins):
+            pin.forked(make_error)
+        self.tables.forked(make_error)
         if self.log is not None:
             self.log.forked()
         self.lock.forget()
@@ -205,6 +215,11 @@ class StoreParts:
             self.maintenance.flush_here()
         except Error as error:
             _log.warning("the replayed log could not be flushed at open, it will be tried again: %s", error)
+
+    def _wait_inline(self, condition: threading.Condition, seconds: float) -> None:
+        """Wait for the backlog to shrink where no other thread shrinks it: try what failed again in between."""
+        self.maintenance.wake()
+        condition.wait(min(seconds, _INLINE_WAIT_SECONDS))
 
     def _has_many_small_segments(self, replayed: tuple[ReplayedSegment, ...]) -> bool:
         """Whether the log is made of leftovers: each opening that writes a little and closes leaves a segment."""
@@ -235,6 +250,10 @@ class StoreParts:
         """Tombstones of a lower sequence number are old enough to go: sequence numbers are wall clock times."""
         seconds = self.config.tombstone_retention_seconds
         return max(0, self.fs.now_ns() - seconds * 1_000_000_000) if seconds else _NO_RETENTION
+
+
+def _closed_error() -> ClosedError:
+    return ClosedError("the store is closed; open it again with lsmproc.open()")
 
 
 def _controller_options(config: LSMConfig) -> WriteControllerOptions:

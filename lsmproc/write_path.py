@@ -32,6 +32,7 @@ from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from lsmproc.commit import Commit
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import batch_body, delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
@@ -78,9 +79,9 @@ class WritePath:
         self._on_rotate = on_rotate
         self._clear = True  # False sends every write through the queue: stalled, led by another, or not usable.
         self._failure: Error | None = None
-        self._queue: deque[_Commit] = deque()
-        self._group: list[_Commit] = []  # what the leader has taken out of the queue and not finished
-        self._leader: _Commit | None = None
+        self._queue: deque[Commit] = deque()
+        self._group: list[Commit] = []  # what the leader has taken out of the queue and not finished
+        self._leader: Commit | None = None
         self._snapshots = LiveSnapshots()
         self._entries = view.entries
         if log is not None:
@@ -130,7 +131,7 @@ class WritePath:
         """
         if not keys:
             return
-        commit = _Commit(keys, values, sync=sync)
+        commit = Commit(keys, values, sync=sync)
         if not sync:
             rotated = False
             with self._mutex:
@@ -154,12 +155,12 @@ class WritePath:
 
     def rotate(self) -> None:
         """Seal the memtable now, if it holds anything: an empty commit, which keeps its place among the others."""
-        commit = _Commit([], [], sync=False)
+        commit = Commit([], [], sync=False)
         self._take_turn(commit)
         if commit.error is not None:
             raise commit.error
 
-    def _take_turn(self, commit: _Commit) -> None:
+    def _take_turn(self, commit: Commit) -> None:
         """Queue, and lead a group or be led; the commit is done afterwards, one way or the other."""
         rotated = False
         try:
@@ -182,7 +183,7 @@ class WritePath:
         if rotated:
             self._on_rotate()
 
-    def _lead(self, leader: _Commit) -> bool:
+    def _lead(self, leader: Commit) -> bool:
         """Commit what is queued, in order, and hand the lead on; True if the memtable was rotated."""
         with self._mutex:
             size = 0
@@ -200,7 +201,7 @@ class WritePath:
             self._hand_on(leader)
         return rotated
 
-    def _hand_on(self, commit: _Commit) -> None:
+    def _hand_on(self, commit: Commit) -> None:
         """Let go of the place in the queue and, if ``commit`` leads, of the group and the lead.
 
         Any part of it may be done already: an interrupted leader runs it again from the start. REQUIRES: mutex.
@@ -221,7 +222,7 @@ class WritePath:
             self._leader.wake()
         self._settle_clear()
 
-    def _append(self, commit: _Commit) -> None:
+    def _append(self, commit: Commit) -> None:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
         if self._failure is not None:
             # It came while this commit waited: after a failed sync nothing may be taken for durable any more.
@@ -258,7 +259,7 @@ class WritePath:
                 commit.error = copy_of(error)
             return 0
 
-    def _publish(self, group: list[_Commit], durable_end: int = 0) -> bool:
+    def _publish(self, group: list[Commit], durable_end: int = 0) -> bool:
         """Steps 5 and 6 for commits in the log; True if the memtable was rotated. REQUIRES: mutex."""
         self._insert(group)
         if self._failure is not None:
@@ -268,7 +269,7 @@ class WritePath:
         wanted = any(not commit.keys for commit in group) and bool(self._entries)
         return self._rotate() if wanted or self._wal.end >= self._rotate_at else False
 
-    def _insert(self, group: list[_Commit]) -> None:
+    def _insert(self, group: list[Commit]) -> None:
         """Steps 5 and 6 for those commits of ``group`` that are in the log and not published. REQUIRES: mutex."""
         entries, linked = self._entries, self._snapshots.linked
         for commit in group:
@@ -401,27 +402,3 @@ class WritePath:
     def _check_usable(self) -> None:
         if self._failure is not None:
             raise copy_of(self._failure)
-
-
-class _Commit:
-    """One writer's records on their way through the queue."""
-
-    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "size", "sync", "turn", "values")
-
-    def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
-        self.keys = keys
-        self.values = values
-        self.sync = sync
-        self.size = sum(map(len, keys)) + sum(map(len, filter(None, values)))
-        self.sequence = 0  # once it is in the log
-        self.published = False
-        self.done = False
-        self.abandoned = False  # its writer has left: it must not be counted on to lead
-        self.error: Error | None = None
-        self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
-        self.turn.acquire()
-
-    def wake(self) -> None:
-        """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
-        if self.turn.locked():
-            self.turn.release()

@@ -311,7 +311,7 @@ class LSMConfig:
         high=19,
         what="How far compaction workers step back from other processes for CPU time (nice); flush workers never do.",
         when="Lower where the debt grows although other processes leave too little time for compactions.",
-        costs="Debt grows while the machine is busy. With 0, a compaction slows down writes on machines with few cores.",
+        costs="Debt grows while the machine is busy. With 0, compactions slow down writes where cores are few.",
     )
     rate_limit_bytes_per_sec: int | None = size(
         None,

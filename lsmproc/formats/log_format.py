@@ -249,7 +249,10 @@ def _without_zero_tail(data: bytes) -> bytes:
 
 def _unpack_until_bad(data: bytes, count: int | None = None) -> list[Any]:
     """Up to ``count`` msgpack objects from the start of ``data``, fewer if it ends or turns into nonsense."""
-    unpacker = msgpack.Unpacker(use_list=False, strict_map_key=False, max_buffer_size=max(len(data), 1))
+    # No writer produces maps, strings or extensions: refusing them bounds what a damaged log can make of memory.
+    unpacker = msgpack.Unpacker(
+        use_list=False, max_map_len=0, max_str_len=0, max_ext_len=0, max_buffer_size=max(len(data), 1)
+    )
     unpacker.feed(data)
     flat: list[Any] = []
     # What follows the last good object may be no msgpack. list.extend keeps what it got before the exception.

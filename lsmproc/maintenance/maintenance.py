@@ -169,6 +169,12 @@ class Maintenance:
         """Why background work has ended for good, if it has."""
         return None if self._read_only else self._error
 
+    def forked(self, error: Error) -> None:
+        """In a forked child: do nothing any more, and raise ``error`` when asked to."""
+        self._changed = threading.Condition()  # a thread of the parent may have held the old one
+        self._closing = True
+        self._error = error
+
     def close(self) -> None:
         """Start nothing any more and let go of those who wait. Idempotent."""
         self._closing = True

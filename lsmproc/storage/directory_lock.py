@@ -28,10 +28,14 @@ _open_here_lock = threading.Lock()
 class DirectoryLock:
     """Holds the lock of one store's directory until closed."""
 
-    def __init__(self, fs: FileSystem, wait_seconds: float = 0.0) -> None:
-        """Take the lock, waiting up to ``wait_seconds`` for its holder to let go. Raises LockedError."""
+    def __init__(self, fs: FileSystem, wait_seconds: float = 0.0, *, shared: bool = False) -> None:
+        """Take the lock, waiting up to ``wait_seconds`` for its holder to let go. Raises LockedError.
+
+        ``shared``: with other readers, while there is no owner; nothing is written.
+        """
         self._fs = fs
         self._fd = -1
+        self._shared = shared
         status = os.stat(fs.path)
         self._identity = (status.st_dev, status.st_ino)
         deadline = time.monotonic() + wait_seconds
@@ -39,6 +43,8 @@ class DirectoryLock:
             if time.monotonic() >= deadline:
                 raise LockedError(_refusal(fs.path, owner := owner_of(fs)), owner=owner)
             time.sleep(0.01)  # No event tells of another process's lock.
+        if shared:
+            return
         try:
             with suppress(StorageError):  # A full disk must not keep the owner out: the text is for a message only.
                 self._describe()
@@ -52,6 +58,8 @@ class DirectoryLock:
             fd, self._fd = self._fd, -1
             with _open_here_lock:
                 _open_here.discard(self._identity)
+            with suppress(StorageError):  # Closing unlocks as well, unless a forked child still has the descriptor.
+                self._fs.unlock(fd)
             self._fs.close(fd)
 
     def forget(self) -> None:
@@ -59,8 +67,10 @@ class DirectoryLock:
 
         Closing does not unlock: the lock belongs to the open file, which the parent still has.
         """
+        global _open_here_lock  # noqa: PLW0603 - a thread of the parent may have held the old one
+        _open_here_lock = threading.Lock()
+        _open_here.discard(self._identity)
         if self._fd >= 0:
-            _open_here.discard(self._identity)
             os.close(self._fd)
             self._fd = -1
 
@@ -68,23 +78,28 @@ class DirectoryLock:
         with _open_here_lock:
             if self._identity in _open_here:
                 return False
-            try:
-                fd = self._fs.open(LOCK, READ_WRITE)
-            except FileNotFoundError:
-                fd = self._create()
+            fd = self._open()
+            if fd is None:
+                return True
             locked = False
             try:
-                locked = self._fs.lock(fd)
+                locked = self._fs.lock(fd, shared=self._shared)
             finally:
                 if not locked:
                     self._fs.close(fd)
-            if not locked:
-                return False
-            self._fd = fd
-            _open_here.add(self._identity)
-            return True
+            if locked:
+                self._fd = fd
+                if not self._shared:
+                    _open_here.add(self._identity)
+            return locked
 
-    def _create(self) -> int:
+    def _open(self) -> int | None:
+        """Open the LOCK file; None for a reader where there is none, which means that there is no owner either."""
+        try:
+            return self._fs.open(LOCK, READ if self._shared else READ_WRITE)
+        except FileNotFoundError:
+            if self._shared:
+                return None
         try:
             return self._fs.open(LOCK, CREATE_NEW)
         except FileExistsError:

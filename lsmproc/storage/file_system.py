@@ -79,8 +79,11 @@ class FileSystem(Protocol):
     def list_directory(self, name: str = ".") -> list[str]:
         """Names in a directory, sorted; empty if there is no such directory."""
 
-    def lock(self, fd: int) -> bool:
-        """Take the exclusive lock on an open file; False if another open file holds it."""
+    def lock(self, fd: int, *, shared: bool = False) -> bool:
+        """Take the lock on an open file; False if another open file holds it (exclusively, if ``shared``)."""
+
+    def unlock(self, fd: int) -> None:
+        """Let go of the lock, for every descriptor of the same open file: also for those of forked children."""
 
     def now_ns(self) -> int:
         """Wall clock in nanoseconds: orders nothing on its own, only stamps."""
@@ -194,14 +197,19 @@ class PosixFileSystem:
             finally:
                 os.close(fd)
 
-    def lock(self, fd: int) -> bool:
+    def lock(self, fd: int, *, shared: bool = False) -> bool:
         """See FileSystem.lock. flock, not lockf: a POSIX lock is lost when any descriptor of the file closes."""
         with _named_errors(self._name_of(fd)):
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             return True
+
+    def unlock(self, fd: int) -> None:
+        """See FileSystem.unlock."""
+        with _named_errors(self._name_of(fd)):
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
     def shut(self) -> None:
         """Give the directory's descriptor back; the object is not usable afterwards."""

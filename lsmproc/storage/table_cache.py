@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lsmproc.formats.file_names import table_name
@@ -26,16 +27,19 @@ class TableCache:
         self._open_files = open_files
         self._readers: dict[int, TableReader] = {}
         self._lock = threading.Lock()
+        self._make_error: Callable[[], Exception] | None = None
 
     def reader(self, file: FileMetadata) -> TableReader:
         """The reader of ``file``, opened and checked against its description the first time.
 
-        Raises CorruptionError when the file is missing, damaged, or not the one described.
+        Raises CorruptionError when the file is missing, damaged, or not the one described; ClosedError.
         """
         reader = self._readers.get(file.number)
         if reader is None:
             with self._lock:
                 reader = self._readers.get(file.number)
+                if self._make_error is not None:
+                    raise self._make_error()
                 if reader is None:
                     name = table_name(file.number)
                     reader = open_table(self._fs, file, name, cache=self._cache, open_files=self._open_files)
@@ -49,9 +53,16 @@ class TableCache:
         if reader is not None:
             reader.close()
 
-    def close(self) -> None:
-        """Close all readers. Idempotent."""
+    def forked(self, make_error: Callable[[], Exception]) -> None:
+        """In a forked child: give out no reader. Those that are out share their descriptors with the parent."""
+        self._lock = threading.Lock()  # a thread of the parent may have held the old one
+        self._make_error = make_error
+        self._readers = {}
+
+    def close(self, make_error: Callable[[], Exception]) -> None:
+        """Close all readers and raise ``make_error()`` when asked for one. Idempotent."""
         with self._lock:
+            self._make_error = make_error
             readers, self._readers = self._readers, {}
         for reader in readers.values():
             reader.close()

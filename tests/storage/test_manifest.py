@@ -19,7 +19,7 @@ def test_current_is_renamed_only_between_syncs_of_file_and_directory(tmp_path: P
     fs.make_directory(TMP_DIRECTORY)
     manifest = LogManifest(fs, b"u" * 16, Version(), FileNumbers(1).take)
     plan.operations.clear()
-    manifest._whole = False  # noqa: SLF001 - the next append rolls
+    manifest._whole = False
     manifest.append(VersionEdit(), Version())
     manifest.close()
     fs.shut()

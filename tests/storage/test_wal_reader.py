@@ -12,7 +12,7 @@ import pytest
 from lsmproc.errors import CorruptionError, StorageError
 from lsmproc.formats.log_format import KIND_MANIFEST, KIND_WAL, LogHeader, batch_body, put_body
 from lsmproc.storage.file_system import PosixFileSystem
-from lsmproc.storage.wal_reader import RecoveredLog, Records, apply_frames, is_blank, read_log
+from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
 from lsmproc.storage.wal_writer import PwriteWal
 
 STORE = b"one store's uuid"
@@ -77,9 +77,9 @@ def test_bytes_behind_the_last_frame_are_told_from_zeros(fs: PosixFileSystem, wa
     """A torn tail, near the end of the log or far behind it."""
     wal.append(put_body(1, b"k", b"v"), 1)
     for position in (wal.end, wal.end + 37, wal.end + 1000):
-        os.pwrite(wal._fd, b"\xa5", position)  # noqa: SLF001
+        os.pwrite(wal._fd, b"\xa5", position)
         assert read(fs)[1].dirty_tail
-        os.pwrite(wal._fd, b"\0", position)  # noqa: SLF001
+        os.pwrite(wal._fd, b"\0", position)
         assert not read(fs)[1].dirty_tail
 
 

@@ -86,9 +86,12 @@ def test_a_killed_process_is_reaped_by_close() -> None:
 
 
 def test_niceness_is_the_worker_s_only(make_runs: Callable[..., Any], stand_in_jobs: ModuleType) -> None:
-    """Workers step back; the application does not."""
+    """Compaction workers step back; flush workers and the application do not."""
     runs = make_runs(niceness=5)
     mine = os.nice(0)
     runs.run(stand_in_jobs.flush(1))
-    (pid,) = runs.pids()
-    assert (mine, min(mine + 5, 19)) == (os.nice(0), psutil.Process(pid).nice())
+    (flusher,) = runs.pids()
+    runs.run(stand_in_jobs.compaction(2))
+    (compactor,) = set(runs.pids()) - {flusher}
+    nices = (os.nice(0), psutil.Process(flusher).nice(), psutil.Process(compactor).nice())
+    assert (mine, mine, min(mine + 5, 19)) == nices

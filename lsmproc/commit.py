@@ -1,0 +1,34 @@
+"""One writer's records on their way through the queue of the write path."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lsmproc.errors import Error
+
+
+class Commit:
+    """Records that become part of the store together, and what has become of them. Used under the mutex."""
+
+    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "size", "sync", "turn", "values")
+
+    def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
+        """Wait to be written: None among the values is a deletion; ``sync`` asks for durability."""
+        self.keys = keys
+        self.values = values
+        self.sync = sync
+        self.size = sum(map(len, keys)) + sum(map(len, filter(None, values)))
+        self.sequence = 0  # once it is in the log
+        self.published = False
+        self.done = False
+        self.abandoned = False  # its writer has left: it must not be counted on to lead
+        self.error: Error | None = None
+        self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
+        self.turn.acquire()
+
+    def wake(self) -> None:
+        """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
+        if self.turn.locked():
+            self.turn.release()
