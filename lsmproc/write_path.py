@@ -1,6 +1,4 @@
-"""How a write becomes part of the store.
-
-In order:
+"""How a write becomes part of the store, step by step.
 
 1. the caller has checked the types and sizes of the whole call;
 2. a sequence number is reserved: u64, strictly increasing, ``max(previous + 1, wall clock in ns)``;
@@ -126,8 +124,7 @@ class WritePath:
         """Commit records as one, under one sequence number; None is a tombstone. REQUIRES: checked arguments.
 
         ``timeout``: seconds to wait while writes are stalled, None for as long as it takes, 0 to refuse.
-        Raises WriteStallTimeout (nothing was written), DurabilityError, NoSpaceError, StorageError, ClosedError,
-        BackgroundError.
+        Raises what ``LSMStore.put`` raises, and WriteStallTimeout: nothing was written then.
         """
         if not keys:
             return
@@ -155,8 +152,7 @@ class WritePath:
 
     def rotate(self) -> None:
         """Seal the memtable now, if it holds anything: an empty commit, which keeps its place among the others."""
-        commit = Commit([], [], sync=False)
-        self._take_turn(commit)
+        self._take_turn(commit := Commit([], [], sync=False))
         if commit.error is not None:
             raise commit.error
 
