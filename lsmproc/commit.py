@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from lsmproc.formats.log_format import batch_body, delete_body, put_body
+
 if TYPE_CHECKING:
     from lsmproc.errors import Error
 
@@ -27,6 +29,13 @@ class Commit:
         self.error: Error | None = None
         self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
         self.turn.acquire()
+
+    def body(self, sequence: int) -> bytes:
+        """What the log holds of it. REQUIRES: it has records."""
+        if len(self.keys) > 1:
+            return batch_body(sequence, self.keys, self.values)
+        value = self.values[0]
+        return delete_body(sequence, self.keys[0]) if value is None else put_body(sequence, self.keys[0], value)
 
     def wake(self) -> None:
         """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""

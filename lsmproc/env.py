@@ -10,12 +10,15 @@ A store opened without an ``env`` makes a private one from its own options and c
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
+from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from lsmproc.errors import ConfigError
+from lsmproc.config import LSMConfig
+from lsmproc.errors import ClosedError, ConfigError
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.storage.block_cache import BlockCache
 from lsmproc.storage.file_system import FileSystem, PosixFileSystem
@@ -26,10 +29,20 @@ from lsmproc.workers.process_background import ProcessBackground
 from lsmproc.workers.thread_background import ThreadBackground
 
 if TYPE_CHECKING:
-    from lsmproc.config import LSMConfig
     from lsmproc.protocols import Background
 
 _CLOSE_SECONDS = 5.0
+
+_DECIDED_HERE = (
+    "background",
+    "flush_workers",
+    "compaction_workers",
+    "worker_niceness",
+    "rate_limit_bytes_per_sec",
+    "block_cache_bytes",
+    "max_open_files",
+)
+_DEFAULTS = {field.name: field.default for field in fields(LSMConfig)}
 
 
 class Env:
@@ -37,6 +50,7 @@ class Env:
 
     Attributes:
         background: runs the jobs.
+        closed: whether the Env was closed.
         rate_limiter: paces what all workers write; ``rate_limiter.set_rate(bytes_per_second)`` works at any time.
         block_cache: decoded blocks of all stores, under one byte budget.
     """
@@ -53,29 +67,39 @@ class Env:
         max_open_files: int | None = None,
         open_file_system: Callable[[str], FileSystem] = PosixFileSystem,
     ) -> None:
-        """The meaning of each argument is that of the LSMConfig field of the same name.
+        """The meaning of each argument is that of the LSMConfig field of the same name. Raises ConfigError.
 
         ``open_file_system`` makes the file system of a store's directory, for tests; worker processes always use
         the real one.
         """
-        self.kind = background
-        self.rate_limiter = RateLimiter(rate_limit_bytes_per_sec)
-        self.block_cache = BlockCache(block_cache_bytes)
-        self.open_files = OpenFiles(max_open_files or _half_of_descriptor_limit())
+        # The same checks, and the same spellings of sizes, as for a store of its own.
+        self._settings = settings = LSMConfig.from_options(
+            os.curdir,
+            background=background,
+            flush_workers=flush_workers,
+            compaction_workers=compaction_workers,
+            worker_niceness=worker_niceness,
+            rate_limit_bytes_per_sec=rate_limit_bytes_per_sec,
+            block_cache_bytes=block_cache_bytes,
+            max_open_files=max_open_files,
+        )
+        self.closed = False
+        self.kind = settings.background
+        self.rate_limiter = RateLimiter(settings.rate_limit_bytes_per_sec)
+        self.block_cache = BlockCache(settings.block_cache_bytes)
+        self.open_files = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
         self.ticker = Ticker()
-        self.flush_workers = flush_workers
-        self.compaction_workers = compaction_workers
+        self.flush_workers = settings.flush_workers
+        self.compaction_workers = settings.compaction_workers
         self.open_file_system = open_file_system
-        arguments = (flush_workers, compaction_workers, self.rate_limiter, worker_niceness)
+        arguments = (self.flush_workers, self.compaction_workers, self.rate_limiter, settings.worker_niceness)
         self.background: Background
-        if background == "process":
+        if self.kind == "process":
             self.background = ProcessBackground(*arguments)
-        elif background == "thread":
+        elif self.kind == "thread":
             self.background = ThreadBackground(*arguments, open_file_system=open_file_system)
-        elif background == "inline":
-            self.background = InlineBackground(*arguments, open_file_system=open_file_system)
         else:
-            raise ConfigError([f"background is {background!r}; choose 'process', 'thread' or 'inline'"])
+            self.background = InlineBackground(*arguments, open_file_system=open_file_system)
 
     @classmethod
     def of(cls, config: LSMConfig) -> Self:
@@ -90,8 +114,22 @@ class Env:
             max_open_files=config.max_open_files,
         )
 
+    def check(self, config: LSMConfig) -> None:
+        """Raise ConfigError if a store asks for something that its Env decides otherwise, ClosedError after close."""
+        if self.closed:
+            raise ClosedError("the Env is closed; make another one")
+        asked = {name: getattr(config, name) for name in _DECIDED_HERE}
+        problems = [
+            f"{name} = {value!r}: the Env that is given has {getattr(self._settings, name)!r}; set it there"
+            for name, value in asked.items()
+            if value not in (getattr(self._settings, name), _DEFAULTS[name])
+        ]
+        if problems:
+            raise ConfigError(problems)
+
     def close(self, timeout: float = _CLOSE_SECONDS) -> None:
         """Stop the workers within ``timeout`` seconds. REQUIRES: the stores of this Env are closed. Idempotent."""
+        self.closed = True
         self.background.close(timeout)
 
     def __enter__(self) -> Self:

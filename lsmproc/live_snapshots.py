@@ -6,6 +6,7 @@ keep a past: when a write replaces an entry that a live snapshot may still see, 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ class LiveSnapshots:
         """None yet."""
         self.newest = 0  # sequence number; 0 without a live snapshot, which is what every write asks for
         self._sequences: dict[int, int] = {}  # by token
+        self._live: list[int] = []  # the same, oldest first
         self._released: deque[int] = deque()  # tokens given back and not taken out yet
         self._tokens = count(1)
 
@@ -40,20 +42,39 @@ class LiveSnapshots:
     def sequences(self) -> tuple[int, ...]:
         """Sequence numbers of the live snapshots, oldest first."""
         self._forget_released()
-        return tuple(sorted(self._sequences.values()))
+        return tuple(self._live)
 
     def linked(self, entry: MemtableEntry, replaced: MemtableEntry | None) -> MemtableEntry:
-        """``entry``, with a link to the one it replaces if a live snapshot may still see that."""
+        """``entry``, with links to the older ones that live snapshots still see: at most one for each snapshot."""
         if self._released:
             self._forget_released()
         older = replaced
         while older is not None and older[0] > self.newest:
             older = older[2] if len(older) == _LINKED_LENGTH else None
         # A batch may name a key twice: the later one replaces the earlier at the same sequence number.
-        return entry if older is None or older[0] == entry[0] else (*entry, older)
+        if older is None or older[0] == entry[0]:
+            return entry
+        return (*entry, older if len(older) != _LINKED_LENGTH else self._pruned(older))
+
+    def _pruned(self, newest: MemtableEntry) -> MemtableEntry:
+        """``newest`` with those older entries of its chain that are the newest one to some live snapshot."""
+        live = self._live
+        kept = [newest]
+        entry = newest
+        while len(entry) == _LINKED_LENGTH:
+            successor, entry = entry[0], entry[2]
+            index = bisect_left(live, entry[0])
+            if index < len(live) and live[index] < successor:
+                kept.append(entry)
+        # Entries are immutable: from the oldest up, what has the right link already is taken as it is.
+        pruned = kept.pop()[:2] if len(kept[-1]) == _LINKED_LENGTH else kept.pop()
+        for entry in reversed(kept):
+            pruned = entry if entry[2] is pruned else (entry[0], entry[1], pruned)
+        return pruned
 
     def _forget_released(self) -> None:
         while self._released:
             self._sequences.pop(self._released.popleft(), None)
+        self._live = sorted(self._sequences.values())
         # A store without writes has sequence 0, but its snapshots count as well.
-        self.newest = max((max(sequence, 1) for sequence in self._sequences.values()), default=0)
+        self.newest = max(self._live[-1], 1) if self._live else 0

@@ -95,8 +95,9 @@ class LogSegments:
             number = self._newest_number = self._numbers.take() if spare is None else spare.number
         try:
             if spare is None:
-                self._name_unsynced = True
                 spare = self._new_wal(self._fs, number, _HURRIED_SEGMENT_BYTES)
+                # Only now, or a sync beside this would clear it before there is a name; and before it is current.
+                self._name_unsynced = True
             sealed = self.current.seal()
         except BaseException:
             if spare is not None:
@@ -145,11 +146,15 @@ class LogSegments:
                 self._unsynced.pop(0).close()
             durable_end = wal.sync()
             if self._name_unsynced:
-                # No commit is durable in a file whose name is not.
-                self._name_unsynced = False
+                # No commit is durable in a file whose name is not. A rotation may set this again meanwhile: so it is
+                # cleared before the sync, which covers every name that was there when it was cleared.
                 try:
+                    self._name_unsynced = False
                     self._fs.sync_directory()
-                except StorageError as error:
+                except BaseException as error:
+                    self._name_unsynced = True
+                    if not isinstance(error, StorageError):
+                        raise
                     text = f"the name of a log segment could not be synced: {error.strerror}"
                     raise DurabilityError(error.errno, text, wal.name) from error
             self.syncs += 1

@@ -60,7 +60,10 @@ class ReadView:
         version: Version,
         open_reader: Callable[[FileMetadata], TableReader],
     ) -> None:
-        """Bind the sources. Opens no file: readers open their table when it is first needed."""
+        """Bind the sources. Tables that are new get their readers, which looks at their files' size and magic.
+
+        Raises CorruptionError, StorageError.
+        """
         self.memtable = memtable
         self.entries = memtable.entries
         self.immutables = immutables
@@ -106,6 +109,9 @@ class ReadView:
 
     def get_at(self, key: bytes, sequence: int) -> bytes | None:
         """The value of ``key`` as a reader at ``sequence`` sees it. REQUIRES: the view was taken at it."""
+        entry = self.entries.get(key)
+        if entry is not None and entry[0] <= sequence:
+            return entry[1]  # type: ignore[no-any-return]
         for entries in (self.entries, *self.older_entries):
             entry = entries.get(key)
             if entry is not None and (seen := entry_at(entry, sequence)) is not None:

@@ -35,6 +35,7 @@ from lsmproc.formats.file_names import (
     wal_name,
 )
 from lsmproc.formats.version_edit import VersionEdit
+from lsmproc.log_segments import NewWal
 from lsmproc.storage.directory_lock import DirectoryLock
 from lsmproc.storage.file_system import READ, FileSystem, make_store_directory
 from lsmproc.storage.manifest import LogManifest, RecoveredManifest, SnapshotManifest, read_manifest
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from lsmproc.protocols import Manifest, Wal
 
 _OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
-
-NewWal = Callable[[FileSystem, int, int], "Wal"]
 
 
 @dataclass(slots=True)

@@ -229,3 +229,11 @@ class Snapshot:
         if self._pin is None:
             raise ClosedError("this snapshot is closed; take a new one with snapshot()")
         return self._pin
+
+
+def checked_snapshot(snapshot: object, write_path: WritePath) -> Snapshot:
+    """``snapshot`` if it is an open one of this store. Raises TypeError, ValueError, ClosedError."""
+    if not isinstance(snapshot, Snapshot):
+        raise TypeError(f"a snapshot is what snapshot() returned, not {type(snapshot).__name__}")
+    snapshot.pin_of(write_path)
+    return snapshot

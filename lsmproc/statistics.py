@@ -63,11 +63,9 @@ class WalStats:
 
 @dataclass(frozen=True, slots=True)
 class ReadStats:
-    """Point reads by where they ended. Approximate: see the module."""
+    """Point reads and ranges. Approximate: see the module."""
 
     gets: int = 0
-    memtable_hits: int = 0
-    table_hits: int = 0
     scans: int = 0
 
 
@@ -186,16 +184,12 @@ class Statistics:
         "_lock",
         "_opened",
         "gets",
-        "memtable_hits",
         "scans",
-        "table_hits",
     )
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin at zero."""
         self.gets = 0
-        self.memtable_hits = 0
-        self.table_hits = 0
         self.scans = 0
         self._clock = clock
         self._opened = clock()
@@ -216,7 +210,7 @@ class Statistics:
     @property
     def reads(self) -> ReadStats:
         """The read counters as they stand."""
-        return ReadStats(self.gets, self.memtable_hits, self.table_hits, self.scans)
+        return ReadStats(self.gets, self.scans)
 
     def record_flush(self, raw_bytes: int, written_bytes: int, seconds: float) -> None:
         """A memtable of ``raw_bytes`` became a table of ``written_bytes`` in level 0."""
@@ -340,7 +334,7 @@ def _other_lines(stats: Stats) -> list[str]:
         f"Memtable: {stats.memtable.entries} entries, {_size(stats.memtable.bytes)}",
         f"Immutable memtables: {immutable.count}, {_size(immutable.bytes)}",
         f"WAL: {stats.wal.segments} segments, {_size(stats.wal.bytes)}, {stats.wal.syncs} syncs",
-        f"Gets: {reads.gets}, {reads.memtable_hits} hit memtables, {reads.table_hits} hit tables; scans: {reads.scans}",
+        f"Gets: {reads.gets}, scans: {reads.scans}",
         f"Block cache: {_size(cache.bytes)} of {_size(cache.limit_bytes)}, hit ratio {cache.hit_ratio:.1%}",
         f"Pending compaction: {_size(stats.compaction_debt_bytes)}",
         f"Running jobs: {running}; failed attempts: {stats.failed_jobs}",

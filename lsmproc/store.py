@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
@@ -22,9 +21,9 @@ from lsmproc.record_limits import (
     checked_key,
     checked_value,
 )
-from lsmproc.snapshot import Snapshot, iterate, scan_range
+from lsmproc.snapshot import Snapshot, checked_snapshot, iterate, scan_range
 from lsmproc.stats_report import collect_stats
-from lsmproc.store_parts import StoreParts, check_arguments
+from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.write_batch import WriteBatch
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from lsmproc.statistics import Stats
 
 Default = TypeVar("Default")
-
-_CLOSE_SECONDS = 5.0
 
 
 class LSMStore:
@@ -63,21 +60,31 @@ class LSMStore:
         check_arguments(config, env, lock_wait_seconds)
         self._parts = parts = StoreParts(config, env, lock_wait_seconds)
         self._write_path = parts.write_path
+        self._statistics = parts.statistics
         self._syncs = config.wal_sync == "every_write"
         self._path = os.path.abspath(os.fspath(config.data_dir))
-        self._finalizer = weakref.finalize(self, _close_forgotten, parts, self._path)
+        self._finalizer = weakref.finalize(self, close_forgotten, parts, self._path)
 
     # Single records
 
-    def put(self, key: bytes, value: bytes | bytearray | memoryview, *, sync: bool | None = None) -> None:
+    def put(
+        self,
+        key: bytes,
+        value: bytes | bytearray | memoryview,
+        *,
+        sync: bool | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Set ``key`` to ``value``.
 
         Args:
             key: up to 65,535 bytes.
             value: up to 64 MiB; buffers are copied.
             sync: True to return only when the write survives power loss; None for the store's ``wal_sync``.
+            timeout: seconds to wait while writes are stalled, 0 to refuse; None waits as long as it takes.
 
         Raises:
+            WriteStallTimeout: the timeout has passed; nothing was written.
             TypeError, RecordTooLargeError: bad arguments; nothing was written.
             NoSpaceError, StorageError: the log could not take the write; nothing was written.
             DurabilityError: a sync failed; the store must be opened again before it takes writes.
@@ -87,36 +94,46 @@ class LSMStore:
             key = checked_key(key)
         if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
             value = checked_value(value)
-        if sync or (sync is None and self._syncs):
-            self._write_path.commit([key], [value], sync=True)
+        if sync or timeout is not None or (sync is None and self._syncs):
+            self._write([key], [value], sync, timeout)
         else:
             self._write_path.put(key, value)
 
-    def delete(self, key: bytes, *, sync: bool | None = None) -> None:
-        """Remove ``key``; no error if it is not there. Raises what ``put`` raises."""
-        self._write_path.commit([checked_key(key)], [None], sync=self._syncs if sync is None else sync)
+    def delete(self, key: bytes, *, sync: bool | None = None, timeout: float | None = None) -> None:
+        """Remove ``key``; no error if it is not there. Arguments and errors are those of ``put``."""
+        self._write([checked_key(key)], [None], sync, timeout)
 
     @overload
     def get(self, key: bytes, default: None = None, *, snapshot: Snapshot | None = None) -> bytes | None: ...
     @overload
     def get(self, key: bytes, default: Default, *, snapshot: Snapshot | None = None) -> bytes | Default: ...
     def get(self, key: bytes, default: Any = None, *, snapshot: Snapshot | None = None) -> Any:
-        """The value of ``key``, or ``default``. Raises TypeError, CorruptionError, StorageError, ClosedError."""
+        """The value of ``key``, or ``default``. Raises TypeError, CorruptionError, StorageError, ClosedError.
+
+        Two gets may see the store before and after a batch; a snapshot or ``get_many`` reads one state.
+        """
         if type(key) is not bytes:
             key = checked_key(key)
-        value = self._write_path.view.get(key) if snapshot is None else self._own(snapshot).get(key)
+        self._statistics.gets += 1
+        value = (
+            self._write_path.view.get(key)
+            if snapshot is None
+            else checked_snapshot(snapshot, self._write_path).get(key)
+        )
         return default if value is None else value
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
         """The record of ``key`` with its sequence number and where it was found, or None."""
         if snapshot is not None:
-            return self._own(snapshot).get_with_meta(key)
+            return checked_snapshot(snapshot, self._write_path).get_with_meta(key)
         return self._write_path.view.lookup(checked_key(key))
 
     def get_many(self, keys: Iterable[bytes], default: Any = None) -> list[Any]:
         """The values of ``keys`` in their order, ``default`` for those that are missing; all from one state."""
-        get = self._write_path.view.get
-        values = [get(key if type(key) is bytes else checked_key(key)) for key in keys]
+        with closing(self._parts.pin()) as pin:
+            get, sequence = pin.view.get_at, pin.sequence
+            values = [get(key if type(key) is bytes else checked_key(key), sequence) for key in keys]
+        self._statistics.gets += len(values)
         return [default if value is None else value for value in values] if None in values else values
 
     # Ranges
@@ -136,7 +153,10 @@ class LSMStore:
         The fastest way to read many records. ``reverse`` keeps the meaning of start and stop.
         """
         if snapshot is not None:
-            return self._own(snapshot).range(start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache)
+            return checked_snapshot(snapshot, self._write_path).range(
+                start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache
+            )
+        self._statistics.scans += 1
         return scan_range(self._parts.pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
 
     def iterator(
@@ -154,7 +174,12 @@ class LSMStore:
         snapshot: Snapshot | None = None,
     ) -> DBIterator:
         """A cursor that moves both ways and seeks, over one implicit snapshot; see DBIterator."""
-        pin = self._parts.pin() if snapshot is None else self._own(snapshot).pin_of(self._write_path)
+        self._statistics.scans += 1
+        pin = (
+            self._parts.pin()
+            if snapshot is None
+            else checked_snapshot(snapshot, self._write_path).pin_of(self._write_path)
+        )
         return iterate(
             pin,
             start,
@@ -173,21 +198,14 @@ class LSMStore:
         """The store as it is now, for as long as the snapshot is open."""
         return Snapshot(self._parts.pin())
 
-    def _own(self, snapshot: Snapshot) -> Snapshot:
-        """``snapshot`` if it is one of this store. Raises TypeError, ValueError, ClosedError."""
-        if not isinstance(snapshot, Snapshot):
-            raise TypeError(f"a snapshot is what snapshot() returned, not {type(snapshot).__name__}")
-        snapshot.pin_of(self._write_path)
-        return snapshot
-
     # Batches
 
-    def write_batch(self, *, sync: bool | None = None) -> WriteBatch:
-        """A batch of writes that are committed together, or discarded if its ``with`` block raises."""
-        return WriteBatch(self._write, sync=sync)
+    def write_batch(self, *, sync: bool | None = None, timeout: float | None = None) -> WriteBatch:
+        """A batch of writes that are committed together, or discarded if its ``with`` block raises; see ``put``."""
+        return WriteBatch(self._write, sync=sync, timeout=timeout)
 
-    def _write(self, keys: list[bytes], values: list[bytes | None], sync: bool | None) -> None:
-        self._write_path.commit(keys, values, sync=self._syncs if sync is None else sync)
+    def _write(self, keys: list[bytes], values: list[bytes | None], sync: bool | None, timeout: float | None) -> None:
+        self._write_path.commit(keys, values, sync=self._syncs if sync is None else sync, timeout=timeout)
 
     # As a dict
 
@@ -260,7 +278,7 @@ class LSMStore:
     ) -> CompactionResult:
         """Merge a level, or its tables of [start, stop), into the one below; the last level is rewritten.
 
-        Raises ValueError for a level that does not exist, TimeoutError (the merge goes on), BackgroundError.
+        Raises TypeError, ValueError for no such level, TimeoutError (the merge goes on), BackgroundError.
         """
         if type(level) is not int:
             raise TypeError(f"a level is a number from 0 to {LEVEL_COUNT - 1}, not {type(level).__name__}")
@@ -300,7 +318,10 @@ class LSMStore:
 
     @contextmanager
     def background_paused(self) -> Iterator[None]:
-        """Start no compactions in this block; those that run are finished, and flushes go on."""
+        """Start no compactions in this block but those asked for; what runs is finished, and flushes go on.
+
+        Blocks may be nested. A store whose level 0 reaches its stop trigger meanwhile takes no writes.
+        """
         self._parts.maintenance.pause(paused=True)
         try:
             yield
@@ -343,7 +364,7 @@ class LSMStore:
 
     # The end
 
-    def close(self, *, flush: bool = False, timeout: float = _CLOSE_SECONDS) -> None:
+    def close(self, *, flush: bool = False, timeout: float = CLOSE_SECONDS) -> None:
         """Close the store. Idempotent; whatever still uses it raises ClosedError.
 
         Args:
@@ -351,9 +372,11 @@ class LSMStore:
                 next open replays it.
             timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
         """
-        if flush and self._finalizer.alive and not self.config.read_only:
-            self.flush_memtable(timeout=timeout)
-        if self._finalizer.detach() is not None:
+        try:
+            if flush and self._finalizer.alive and not self.config.read_only:
+                self.flush_memtable(timeout=timeout)
+        finally:
+            self._finalizer.detach()
             self._parts.close(timeout)
 
     def __enter__(self) -> Self:
@@ -382,9 +405,3 @@ class LSMStore:
         raise TypeError(
             f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}"
         )
-
-
-def _close_forgotten(parts: StoreParts, path: str) -> None:
-    """Close a store that was dropped, or that is still open when the program ends."""
-    warnings.warn(f"<LSMStore {path!r}> was not closed", ResourceWarning, stacklevel=2)
-    parts.close(_CLOSE_SECONDS)

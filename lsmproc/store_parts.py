@@ -6,7 +6,9 @@ import logging
 import os
 import threading
 import time
+import warnings
 import weakref
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ _log = logging.getLogger("lsmproc")
 _NO_RETENTION = (1 << 64) - 1
 _TICK_SECONDS = 0.25
 _MANY_SEGMENTS = 8
+CLOSE_SECONDS = 5.0  # for busy workers to leave, unless the caller says otherwise
 _INLINE_WAIT_SECONDS = 0.05
 
 WALS: dict[str, type[PwriteWal | MappedWal]] = {"pwrite": PwriteWal, "mapped": MappedWal}
@@ -53,6 +56,8 @@ class StoreParts:
         """Open the directory and assemble; see recovery.open_directory for what it raises."""
         self.config = config
         self.owns_env = env is None
+        if env is not None:
+            env.check(config)
         self.env = env if env is not None else Env.of(config)
         self.statistics = Statistics()
         inline = self.env.kind == "inline"
@@ -75,19 +80,16 @@ class StoreParts:
             if opened.wal is not None:
                 self.log = self._make_log(opened, opened.wal)
             self.write_path = self._make_write_path(opened)
+            self.tree = Tree(
+                self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
+            )
+            self.maintenance = self._make_maintenance(opened)
+            self._begin_service(opened)
         except BaseException:
-            self.tables.close(_closed_error)
-            self.version_set.close()
-            if opened.wal is not None:
+            if self.log is None and opened.wal is not None:
                 opened.wal.close()
-            self.lock.close()
-            self.fs.shut()
+            self._give_back()
             raise
-        self.tree = Tree(
-            self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
-        )
-        self.maintenance = self._make_maintenance(opened)
-        self._begin_service(opened)
         _open_stores().add(self)
 
     def _make_log(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:
@@ -162,27 +164,35 @@ class StoreParts:
             if self._closed:
                 return
             self._closed = True
-        _open_stores().discard(self)
-        self.env.ticker.remove(self._tick)
-        self.maintenance.close()
-        if self.owns_env:
-            self.env.close(timeout)
-        try:
-            if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
-                self.write_path.sync()
-        finally:
-            self._give_back()
+            _open_stores().discard(self)
+            try:
+                self.maintenance.close()
+                self.env.ticker.remove(self._tick)
+                if self.owns_env:
+                    self.env.close(timeout)
+                if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
+                    self.write_path.sync()
+            finally:
+                if not self.maintenance.wait_quiet(timeout):
+                    raise TimeoutError(
+                        f"{self.fs.path}: background work is still changing the store after {timeout} s; "
+                        "its lock is kept until this process ends"
+                    )
+                self._give_back()
 
     def _give_back(self) -> None:
-        self.write_path.close()
-        if self.log is not None:
-            self.log.close()
-        for pin in list(self.pins):
-            pin.close()
-        self.tables.close(_closed_error)
-        self.version_set.close()
-        self.lock.close()
-        self.fs.shut()
+        """Close every part that there is, whatever the others raise; the lock last but one."""
+        with ExitStack() as stack:
+            stack.callback(self.fs.shut)
+            stack.callback(self.lock.close)
+            stack.callback(self.version_set.close)
+            stack.callback(self.tables.close, _closed_error)
+            for pin in list(self.pins):
+                stack.callback(pin.close)
+            if self.log is not None:
+                stack.callback(self.log.close)
+            if hasattr(self, "write_path"):
+                stack.callback(self.write_path.close)
 
     def forget(self) -> None:
         """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
@@ -207,6 +217,10 @@ class StoreParts:
     def _memtable_rotated(self) -> None:
         if self._ready:
             self.maintenance.memtable_rotated()
+        if self.env.kind == "inline":
+            # There is no ticker to do it. A failure is the store's; the write that led here has been committed.
+            with suppress(Error):
+                self._sync_if_due()
 
     def _flush_leftovers(self) -> None:
         """Put what was replayed into one table, so that the log does not grow by a segment at each opening."""
@@ -227,13 +241,15 @@ class StoreParts:
         return len(replayed) > _MANY_SEGMENTS and few_bytes
 
     def _tick(self) -> None:
+        self._sync_if_due()
+        self.maintenance.tick()
+
+    def _sync_if_due(self) -> None:
         now = time.monotonic()
-        interval = self.config.wal_sync_interval_ms / 1000
-        if self.config.wal_sync == "interval" and now - self._synced_at >= interval:
+        if self.config.wal_sync == "interval" and now - self._synced_at >= self.config.wal_sync_interval_ms / 1000:
             self._synced_at = now
             if self.log is not None and self.log.dirty and self.write_path.usable:
                 self.write_path.sync()
-        self.maintenance.tick()
 
     def _table_options(self, level: int, bottommost: bool) -> TableOptions:
         config = self.config
@@ -303,3 +319,15 @@ def check_arguments(config: object, env: object, lock_wait_seconds: object) -> N
         raise TypeError(f"env is an lsmproc.Env or None, not {type(env).__name__}")
     if isinstance(lock_wait_seconds, bool) or not isinstance(lock_wait_seconds, (int, float)):
         raise TypeError(f"lock_wait_seconds is a number, not {type(lock_wait_seconds).__name__}")
+
+
+def close_forgotten(parts: StoreParts, path: str) -> None:
+    """Close a store that was dropped, or that is still open when the program ends."""
+    try:
+        warnings.warn(f"<LSMStore {path!r}> was not closed", ResourceWarning, stacklevel=2)
+    finally:
+        if threading.current_thread().name.startswith("lsmproc"):
+            # Collected on a thread that closing would wait for.
+            threading.Thread(target=parts.close, args=(CLOSE_SECONDS,), daemon=True).start()
+        else:
+            parts.close(CLOSE_SECONDS)

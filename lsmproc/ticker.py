@@ -17,8 +17,9 @@ class Ticker:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._callbacks: tuple[tuple[Callable[[], None], float], ...] = ()
-        self._lock = threading.Lock()
-        self._round = threading.Lock()  # held while the callbacks are called
+        # Reentrant: a store that is collected as garbage removes its callback wherever the collector runs.
+        self._lock = threading.RLock()
+        self._round = threading.RLock()  # held while the callbacks are called
         self._stop: threading.Event | None = None  # of the running thread
 
     def add(self, callback: Callable[[], None], interval_seconds: float) -> None:
@@ -35,10 +36,7 @@ class Ticker:
                 threading.Thread(target=self._run, args=(self._stop,), name="lsmproc-ticker", daemon=True).start()
 
     def remove(self, callback: Callable[[], None]) -> None:
-        """Stop calling ``callback``; it is not running any more when this returns. Harmless if it was not added.
-
-        REQUIRES: not called from a callback.
-        """
+        """Stop calling ``callback``; it is not running any more when this returns. Harmless if it was not added."""
         with self._lock:
             self._callbacks = tuple(each for each in self._callbacks if each[0] != callback)
             if not self._callbacks and self._stop is not None:

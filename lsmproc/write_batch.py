@@ -9,8 +9,8 @@ from typing import NoReturn, Self
 from lsmproc.errors import RecordTooLargeError
 from lsmproc.record_limits import MAX_BATCH_BYTES, checked_key, checked_value
 
-# (keys, values, sync): None among the values is a deletion.
-Write = Callable[[list[bytes], list["bytes | None"], "bool | None"], None]
+# (keys, values, sync, timeout): None among the values is a deletion.
+Write = Callable[[list[bytes], list["bytes | None"], "bool | None", "float | None"], None]
 
 
 class WriteBatch:
@@ -25,10 +25,11 @@ class WriteBatch:
     The same key may be written more than once: the last one counts. One thread at a time.
     """
 
-    def __init__(self, write: Write, *, sync: bool | None = None) -> None:
+    def __init__(self, write: Write, *, sync: bool | None = None, timeout: float | None = None) -> None:
         """An empty batch that will be handed to ``write``."""
         self._write = write
         self._sync = sync
+        self._timeout = timeout
         self._keys: list[bytes] = []
         self._values: list[bytes | None] = []
         self._bytes = 0
@@ -47,7 +48,7 @@ class WriteBatch:
 
     def write(self) -> None:
         """Commit what was collected, then begin anew. If this raises, the batch still holds everything."""
-        self._write(self._keys, self._values, self._sync)
+        self._write(self._keys, self._values, self._sync, self._timeout)
         self.clear()
 
     def __len__(self) -> int:

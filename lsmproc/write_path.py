@@ -25,14 +25,14 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import repeat
 from typing import TYPE_CHECKING
 
 from lsmproc.commit import Commit
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
-from lsmproc.formats.log_format import batch_body, delete_body, put_body
+from lsmproc.formats.log_format import put_body
 from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
 
@@ -227,14 +227,8 @@ class WritePath:
             return
         # Commits of one group are published together, so the log's own last number counts, not the published one.
         sequence = max(self._now_ns(), self._wal.last_sequence + 1, self.last_sequence + 1)
-        if len(commit.keys) > 1:
-            body = batch_body(sequence, commit.keys, commit.values)
-        elif (value := commit.values[0]) is None:
-            body = delete_body(sequence, commit.keys[0])
-        else:
-            body = put_body(sequence, commit.keys[0], value)
         try:
-            self._wal.append(body, sequence)
+            self._wal.append(commit.body(sequence), sequence)
             commit.sequence = sequence
         except BaseException as error:
             if self._wal.last_sequence == sequence:
@@ -257,13 +251,19 @@ class WritePath:
 
     def _publish(self, group: list[Commit], durable_end: int = 0) -> bool:
         """Steps 5 and 6 for commits in the log; True if the memtable was rotated. REQUIRES: mutex."""
-        self._insert(group)
+        try:
+            self._insert(group)
+        except BaseException:
+            self._insert(group)  # While the mutex is held: a snapshot of half a commit would miss what it replaced.
+            raise
+        asking = [commit for commit in group if not commit.keys and self._entries]
         if self._failure is not None:
+            for commit in asking:
+                commit.error = commit.error or copy_of(self._failure)
             return False
         if durable_end:
             self._promise(durable_end)
-        wanted = any(not commit.keys for commit in group) and bool(self._entries)
-        return self._rotate() if wanted or self._wal.end >= self._rotate_at else False
+        return self._rotate(asking) if asking or self._wal.end >= self._rotate_at else False
 
     def _insert(self, group: list[Commit]) -> None:
         """Steps 5 and 6 for those commits of ``group`` that are in the log and not published. REQUIRES: mutex."""
@@ -284,18 +284,19 @@ class WritePath:
         with suppress(StorageError):
             self._wal.promise(durable_end)
 
-    def _rotate(self) -> bool:
+    def _rotate(self, asking: Sequence[Commit] = ()) -> bool:
         """Seal the segment and the memtable and begin new ones. REQUIRES: mutex.
 
-        False if there is no room for a new segment: the old one goes on for a while, past its allocated size.
+        False if there is no room for a new segment: the old one goes on for a while, past its allocated size. No
+        write fails for that, only commits that were ``asking`` for the rotation.
         """
         try:
             ends = self._log.rotate(self.last_sequence)
             view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
-            self._wal = self._log.current
             self._rotate_at = self._memtable_max_bytes
             self.view = view
             self._entries = view.entries
+            self._wal = self._log.current  # Last: until then the sealed one tells that this was interrupted.
         except BaseException as error:
             self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
             if self._wal.sealed:
@@ -306,6 +307,8 @@ class WritePath:
                 self._settle_clear()
             if not isinstance(error, StorageError):
                 raise
+            for commit in asking:
+                commit.error = copy_of(error)
             return False
         return True
 

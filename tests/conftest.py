@@ -42,7 +42,7 @@ def stand_in_jobs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def eventually() -> Eventually:
     """Wait until a condition holds; fail with its last state once a deadline has passed."""
 
-    def wait(condition: Callable[[], object], timeout: float = 5.0, what: str = "") -> None:
+    def wait(condition: Callable[[], object], timeout: float = 20.0, what: str = "") -> None:
         pause = threading.Event()
         deadline = time.monotonic() + timeout
         while not condition():

@@ -115,7 +115,7 @@ class LSMConfig:
         "every_write",
         what="When the log reaches the disk. A killed process loses nothing under any of them; a power cut may.",
         when="'every_write' for money and promises, 'none' for data that can be made again.",
-        costs="'every_write': a disk sync per commit (0.1 to 10 ms). 'interval': one sync per interval in a thread.",
+        costs="'every_write': a disk sync per commit (0.1 to 10 ms). 'interval': a thread syncs; inline, rotations.",
     )
     wal_sync_interval_ms: int = milliseconds(
         1000,

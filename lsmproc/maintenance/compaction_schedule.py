@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ from lsmproc.compaction.key_ranges import grandparents, ranges_below, split
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
 from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, JobFailed, JobOutput, TableOptions
 from lsmproc.formats.version_edit import VersionEdit
+from lsmproc.maintenance.submission import Submit, background_closed
 from lsmproc.protocols import Priority
 
 if TYPE_CHECKING:
     from lsmproc.compaction.compaction import Compaction
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
-    from lsmproc.protocols import Background, CompactionPicker
+    from lsmproc.protocols import CompactionPicker
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
 
@@ -54,14 +56,14 @@ class _Running:
 
 
 class CompactionSchedule:
-    """Decides and installs. Used on the background's callback thread only, but for ``ask``."""
+    """Decides and installs. Used on the background's callback thread only, but for ``ask`` and ``give_up``."""
 
     def __init__(
         self,
         fs: FileSystem,
         tree: Tree,
         picker: CompactionPicker,
-        background: Background,
+        submit: Submit,
         statistics: Statistics,
         *,
         epoch: int,
@@ -77,7 +79,7 @@ class CompactionSchedule:
         self._fs = fs
         self._tree = tree
         self._picker = picker
-        self._background = background
+        self._submit = submit
         self._statistics = statistics
         self._epoch = epoch
         self._options_for = options_for
@@ -89,7 +91,7 @@ class CompactionSchedule:
         self._on_error = on_error
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
-        self.paused = False
+        self.pauses = 0  # blocks in which only manual compactions are started
 
     def ask(self, manual: ManualCompaction) -> None:
         """Queue a manual compaction. Thread-safe; follow it with a scheduling pass."""
@@ -97,10 +99,10 @@ class CompactionSchedule:
 
     def submit(self) -> None:
         """Start what should run now."""
-        while self._manual:
-            if not self._start_manual(self._manual[0]):
+        while (manual := next(iter(tuple(self._manual)), None)) is not None:
+            if not self._start_manual(manual):
                 return
-        while not self.paused and self.retries.due and self._parts_running < self.workers:
+        while not self.pauses and self.retries.due and self._parts_running < self.workers:
             version = self._tree.version
             if self._running and len(self._running) >= self._picker.parallelism(version):
                 return
@@ -112,7 +114,7 @@ class CompactionSchedule:
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing is wanted."""
-        wanted = not self.paused and self._picker.pick(self._tree.version, self._picked()) is not None
+        wanted = not self.pauses and self._picker.pick(self._tree.version, self._picked()) is not None
         return not self._running and not self._manual and not wanted
 
     @property
@@ -127,8 +129,9 @@ class CompactionSchedule:
 
     def give_up(self, error: Error) -> None:
         """Answer all manual requests with ``error``: nothing will run any more."""
-        while self._manual:
-            manual = self._manual.popleft()
+        while (manual := next(iter(tuple(self._manual)), None)) is not None:
+            with suppress(ValueError):  # The callback thread was faster.
+                self._manual.remove(manual)
             manual.error = manual.error or error
             manual.done.set()
 
@@ -154,7 +157,8 @@ class CompactionSchedule:
             manual.compactions += 1
             self._start(compaction, manual)
             return not any(running.manual is manual for running in self._running)
-        self._manual.popleft()
+        with suppress(ValueError):  # It was given up on another thread.
+            self._manual.remove(manual)
         manual.done.set()
         return True
 
@@ -187,7 +191,7 @@ class CompactionSchedule:
                 options,
                 paced=False,
             )
-            self._background.submit(
+            self._submit(
                 request,
                 priority,
                 lambda reply, part=part: self._answered(running, part, reply),  # type: ignore[misc]
@@ -228,7 +232,7 @@ class CompactionSchedule:
         if failure is None:
             try:
                 self._install(running, outputs)
-            except Error as error:
+            except (Error, OSError) as error:
                 failure = JobFailed(0, 0, type(error).__name__, str(error), "", retriable=True)
         # Only now: a picker that no longer sees the compaction may pick its inputs again.
         self._running.remove(running)
@@ -259,6 +263,7 @@ class CompactionSchedule:
 
     def _failed(self, running: _Running, failure: JobFailed) -> None:
         if failure.error == "ClosedError":
+            self._on_error(background_closed(failure))
             return
         self._statistics.record_failure()
         died = failure.error == "WorkerDiedError"

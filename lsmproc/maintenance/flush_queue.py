@@ -23,13 +23,13 @@ from lsmproc.formats.messages import (
     TableOptions,
 )
 from lsmproc.formats.version_edit import VersionEdit
+from lsmproc.maintenance.submission import Submit, background_closed
 from lsmproc.protocols import Priority
 from lsmproc.storage.tables import create_table
 
 if TYPE_CHECKING:
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
-    from lsmproc.protocols import Background
     from lsmproc.read_view import ImmutableMemtable
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
@@ -46,7 +46,7 @@ class FlushQueue:
         fs: FileSystem,
         tree: Tree,
         write_path: WritePath,
-        background: Background,
+        submit: Submit,
         statistics: Statistics,
         *,
         store_uuid: bytes,
@@ -62,7 +62,7 @@ class FlushQueue:
         self._fs = fs
         self._tree = tree
         self._write_path = write_path
-        self._background = background
+        self._submit = submit
         self._statistics = statistics
         self._store_uuid = store_uuid
         self._epoch = epoch
@@ -91,7 +91,7 @@ class FlushQueue:
                     self._options,
                     paced=False,
                 )
-                self._background.submit(
+                self._submit(
                     request,
                     Priority.FLUSH,
                     lambda reply, of=immutable: self._answered(of, reply),  # type: ignore[misc]
@@ -132,7 +132,7 @@ class FlushQueue:
                 return
             try:
                 self._install(immutable, done)
-            except Error as error:
+            except (Error, OSError) as error:
                 self._give_back(immutable, str(error))
                 return
             del self._running[immutable]
@@ -154,6 +154,7 @@ class FlushQueue:
         self._statistics.record_failure()
         if failure.error == "ClosedError":
             del self._running[immutable]
+            self._on_error(background_closed(failure))
         elif failure.error == "WorkerDiedError":
             # Whatever kills a worker three times would kill the owner as well.
             del self._running[immutable]

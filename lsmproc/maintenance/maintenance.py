@@ -17,11 +17,19 @@ from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, co
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.retries import Retries
+from lsmproc.maintenance.submission import background_closed
 
 if TYPE_CHECKING:
-    from lsmproc.formats.messages import TableOptions
+    from lsmproc.formats.messages import (
+        CompactionDone,
+        CompactionRequest,
+        FlushDone,
+        FlushRequest,
+        JobFailed,
+        TableOptions,
+    )
     from lsmproc.maintenance.tree import Tree
-    from lsmproc.protocols import Background, CompactionPicker
+    from lsmproc.protocols import Background, CompactionPicker, Priority
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.write_path import WritePath
@@ -62,6 +70,7 @@ class Maintenance:
         self._changed = threading.Condition()
         self._idle = False
         self._closing = False
+        self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._read_only = False
         self._error: Error | None = None
         jobs = count(1)
@@ -69,7 +78,7 @@ class Maintenance:
             fs,
             tree,
             write_path,
-            background,
+            self._submit,
             statistics,
             store_uuid=store_uuid,
             epoch=epoch,
@@ -84,7 +93,7 @@ class Maintenance:
             fs,
             tree,
             picker,
-            background,
+            self._submit,
             statistics,
             epoch=epoch,
             options_for=options_for,
@@ -98,15 +107,14 @@ class Maintenance:
 
     def wake(self) -> None:
         """Have a scheduling pass run soon."""
-        if not self._closing and not self._read_only:
-            self._background.call_soon(self._pass)
+        self._call_soon(self._pass)
 
     def memtable_rotated(self) -> None:
         """A memtable waits for its flush; runs on the writer's thread."""
         self._tree.update_backlog()
         self.wake()
-        if self._prepare_spare is not None and not self._closing:
-            self._background.call_soon(self._make_spare)
+        if self._prepare_spare is not None:
+            self._call_soon(self._make_spare)
 
     def tick(self) -> None:
         """From time to time: retry what failed, and remove files whose last reader has gone."""
@@ -132,9 +140,10 @@ class Maintenance:
 
     def compact(self, manual: ManualCompaction) -> None:
         """Start a manual compaction; ``manual.done`` is set when it is over."""
-        self._raise_error()
-        self._compactions.ask(manual)
         with self._changed:
+            # Whoever ends the background sets the error first and answers what has been asked then.
+            self._raise_error()
+            self._compactions.ask(manual)
             self._idle = False
         self.wake()
 
@@ -148,10 +157,11 @@ class Maintenance:
         self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: False)
 
     def pause(self, *, paused: bool) -> None:
-        """Start no compactions (flushes go on), or start them again. Raises ClosedError, ReadOnlyError."""
+        """Start no compactions but manual ones, or start them again; counted. Raises ClosedError, ReadOnlyError."""
         if self._closing or self._read_only:
             self._raise_error()
-        self._compactions.paused = paused
+        with self._changed:
+            self._compactions.pauses += 1 if paused else -1
         self.wake()
 
     def refuse(self, error: Error) -> None:
@@ -171,9 +181,17 @@ class Maintenance:
 
     def forked(self, error: Error) -> None:
         """In a forked child: do nothing any more, and raise ``error`` when asked to."""
-        self._changed = threading.Condition()  # a thread of the parent may have held the old one
+        self._changed = threading.Condition()  # a thread of the parent may have held the old ones
+        self._working = threading.RLock()
         self._closing = True
         self._error = error
+
+    def wait_quiet(self, timeout: float) -> bool:
+        """After ``close``: whether no callback runs any more, having waited for ``timeout`` seconds at most."""
+        if not self._working.acquire(timeout=max(timeout, 0.0)):
+            return False
+        self._working.release()
+        return True
 
     def close(self) -> None:
         """Start nothing any more and let go of those who wait. Idempotent."""
@@ -186,16 +204,18 @@ class Maintenance:
 
     def _pass(self) -> None:
         """Start what should run next, then tell those who wait."""
-        if self._closing:
-            return
         try:
             self._tree.remove_obsolete()
+            self._tree.update_backlog()
             if self._error is None:
                 self._flushes.submit()
                 self._compactions.submit()
             idle = self._flushes.idle and self._compactions.idle
         except ClosedError:
-            return  # The background was closed under a job that had just been picked.
+            # The background was closed under a job that had just been picked.
+            if not self._closing:
+                self._fail(background_closed())
+            return
         except Exception as error:  # noqa: BLE001 - see below
             # Nobody would ever hear of it on this thread, and those who wait would wait for ever.
             _log.exception("the scheduling of background work failed")
@@ -204,6 +224,32 @@ class Maintenance:
         with self._changed:
             self._idle = idle
             self._changed.notify_all()
+
+    def _submit(
+        self,
+        request: FlushRequest | CompactionRequest,
+        priority: Priority,
+        on_reply: Callable[[FlushDone | CompactionDone | JobFailed], None],
+        /,
+    ) -> None:
+        """Submit; the answer is dropped once the store closes. See Submit."""
+        self._background.submit(request, priority, lambda reply: self._while_open(lambda: on_reply(reply)))
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the background's thread. Never raises: a writer whose write is done may call this."""
+        if self._closing or self._read_only:
+            return
+        try:
+            self._background.call_soon(lambda: self._while_open(callback))
+        except ClosedError:
+            if not self._closing:
+                self._fail(background_closed())
+
+    def _while_open(self, callback: Callable[[], None]) -> None:
+        """Run a callback, unless the store is closing; closing waits for it."""
+        with self._working:
+            if not self._closing:
+                callback()
 
     def _make_spare(self) -> None:
         try:

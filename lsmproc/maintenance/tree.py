@@ -15,6 +15,7 @@ A crash before step 4 leaves files that the next open removes; a crash after it 
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ class Tree:
         self._picker = picker
         self._controller = controller
         self.debt_bytes = picker.debt_bytes(version_set.current)
+        self._adopted: set[int] = set()  # numbers of outputs that have their final names but no manifest names yet
+        self._backlog_lock = threading.Lock()
 
     @property
     def version(self) -> Version:
@@ -76,6 +79,7 @@ class Tree:
         files = []
         for output in outputs:
             file = replace(output.file, number=self._version_set.numbers.take())
+            self._adopted.add(file.number)
             self._fs.rename(output.temporary_name, table_name(file.number))
             files.append(file)
         self._fs.sync_directory()
@@ -86,6 +90,7 @@ class Tree:
     def change(self, edit: VersionEdit, flushed: ImmutableMemtable | None = None) -> None:
         """Steps 4 to 6. Raises CorruptionError or StorageError, and then the tree is as it was."""
         version = self._version_set.log_and_apply(edit)
+        self._drop_unnamed({file.number for _, file in edit.added})
         self.debt_bytes = self._picker.debt_bytes(version)
         self._write_path.install(version, flushed)
         self.update_backlog()
@@ -95,8 +100,9 @@ class Tree:
 
     def update_backlog(self) -> None:
         """Let the write controller know what is waiting."""
-        immutables = len(self._write_path.view.immutables)
-        self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
+        with self._backlog_lock:  # What was read last must be what is told last.
+            immutables = len(self._write_path.view.immutables)
+            self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
         self._write_path.stall_changed()
 
     def remove_obsolete(self) -> None:
@@ -116,6 +122,16 @@ class Tree:
             of = job_of_output(name)
             if of is not None and of[:2] == (epoch, job) and of[2] < before:
                 self.remove_file(f"{TMP_DIRECTORY}/{name}")
+
+    def _drop_unnamed(self, named: set[int]) -> None:
+        """Remove the outputs of changes that failed before the one that has just been recorded.
+
+        Not earlier: a change that failed may have reached the manifest all the same, until the next one is recorded.
+        """
+        for number in self._adopted - named:
+            self._tables.drop(number)
+            self.remove_file(table_name(number))
+        self._adopted.clear()
 
     def _remove_segments(self, segments: tuple[SegmentEnd, ...]) -> None:
         if self._log is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from sys import getsizeof
-from threading import Lock
+from threading import RLock
 
 from lsmproc.formats.block import decode_columns, record_count, sequence_planes
 
@@ -52,7 +52,7 @@ class BlockCache:
         self.used_bytes = 0
         self.misses = 0  # reads that had to fetch a block
         self._evicted_hits = 0
-        self._lock = Lock()
+        self._lock = RLock()  # reentrant: a table that is collected as garbage drops its blocks anywhere
         self._ring: deque[CachedBlock] = deque()
         self._dropped = 0  # blocks in the ring whose table is closed
 

@@ -222,16 +222,58 @@ class PosixFileSystem:
 
 
 def make_store_directory(path: str) -> None:
-    """Create ``path`` and its parents as needed, 0700, so that the name survives power loss."""
+    """Create ``path`` and its parents as needed, 0700 whatever the umask, so that their names survive power loss.
+
+    The name of a directory that is there and empty is synced as well: its maker may have died before that.
+    Raises StorageError.
+    """
+    levels = [path]
+    while not os.path.isdir(levels[-1]) and (parent := _parent_of(levels[-1])) != levels[-1]:
+        levels.append(parent)
+    for level in reversed(levels):
+        with _named_errors(level):
+            made = _make_level(level)
+            if made or _is_empty(level):
+                _sync_name(level, required=made)
+
+
+def _parent_of(path: str) -> str:
+    return os.path.dirname(path.rstrip(os.sep)) or (os.sep if path.startswith(os.sep) else os.curdir)
+
+
+def _make_level(path: str) -> bool:
+    """Create one directory; False if it is there."""
     if os.path.isdir(path):
-        return
-    with _named_errors(path):
-        os.makedirs(path, _DIRECTORY_MODE, exist_ok=True)
-        parent = PosixFileSystem(os.path.dirname(os.path.abspath(path)))
+        return False
     try:
-        parent.sync_directory()
-    finally:
-        parent.shut()
+        os.mkdir(path, _DIRECTORY_MODE)
+    except FileExistsError as error:
+        if os.path.isdir(path):
+            return False  # Another process was quicker.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+    os.chmod(path, _DIRECTORY_MODE)
+    return True
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except PermissionError:
+        return False  # What can be searched only was made by somebody else.
+
+
+def _sync_name(path: str, *, required: bool) -> None:
+    """Sync the directory above. Unless ``required``, it may belong to somebody else, or be one that cannot be synced."""
+    try:
+        parent = PosixFileSystem(_parent_of(path))
+        try:
+            parent.sync_directory()
+        finally:
+            parent.shut()
+    except StorageError as error:
+        if required or error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL}:
+            raise
 
 
 @contextmanager

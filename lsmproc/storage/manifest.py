@@ -91,11 +91,13 @@ class LogManifest:
         self._store_uuid = store_uuid
         self._new_number = new_number
         self._fd = -1
-        self.number = 0
+        self.number = 0  # of the last one that was published
+        self._unpublished: list[int] = []  # begun since then: CURRENT may name the last of them, after an error
+        self._name = ""  # of the file being written
         self._seed = self._checksum = self._end = self._opening_bytes = self._count = 0
         self._whole = False  # whether CURRENT names this file and it ends with a whole frame
         try:
-            self._roll(version)
+            self.replace(version)
         except BaseException:
             self.close()
             raise
@@ -119,7 +121,31 @@ class LogManifest:
             else:
                 self._whole = True
                 return
-        self._roll(after)
+        self.replace(after)
+
+    def replace(self, version: Version) -> None:
+        """Go on in a new manifest that begins at ``version``. Raises StorageError, with the promise of ``append``."""
+        self._whole = False  # Until CURRENT names the new file, whatever happens on the way.
+        number = self._new_number()
+        # The number of the manifest itself must never be given out again.
+        version = version.apply(VersionEdit(next_file_number=max(version.next_file_number, number + 1)))
+        self.close()
+        try:
+            self._begin(number, version)
+            temporary = _write_current(self._fs, number)
+        except BaseException:
+            # Nothing names this file yet. A full disk wants it back at once, or the next attempt finds less room still.
+            self.close()
+            self._remove_unpublished([number])
+            raise
+        # From here on an error leaves open which of the two CURRENT names after a crash: both stay.
+        _rename_current(self._fs, temporary)
+        self._unpublished.remove(number)
+        replaced, self.number = self.number, number
+        self._whole = True
+        if replaced:
+            self._unpublished.append(replaced)
+        self._remove_unpublished([*self._unpublished])
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
@@ -134,9 +160,7 @@ class LogManifest:
         try:
             self._fs.fdatasync(self._fd)
         except StorageError as error:
-            raise DurabilityError(
-                error.errno, "the manifest could not be synced", manifest_name(self.number)
-            ) from error
+            raise DurabilityError(error.errno, "the manifest could not be synced", self._name) from error
         self._write(promise_body(self._count, self._seed, self._end))
 
     def _write(self, body: bytes) -> None:
@@ -146,28 +170,27 @@ class LogManifest:
         self._checksum = checksum
         self._end += len(whole)
 
-    def _roll(self, version: Version) -> None:
-        number = self._new_number()
-        # The number of the manifest itself must never be given out again.
-        version = version.apply(VersionEdit(next_file_number=max(version.next_file_number, number + 1)))
-        replaced = self.number
-        self.close()
-        self._whole = False  # Until CURRENT names the new file, whatever happens on the way.
-        name = manifest_name(number)
+    def _begin(self, number: int, version: Version) -> None:
+        """Write and sync a manifest that holds ``version`` and is not the live one yet."""
+        self._name = manifest_name(number)
         header = encode_header(LogHeader(KIND_MANIFEST, self._store_uuid, number, secrets.randbits(32)))
-        self._fd = self._fs.open(name, CREATE_NEW)
-        self.number = number
+        self._fd = self._fs.open(self._name, CREATE_NEW)
+        self._unpublished.append(number)
         self._seed = self._checksum = chain_seed(header)
         self._end = HEADER_SIZE
         self._count = 0
         self._fs.write_all(self._fd, header, 0)
         self._append(encode_version_edit(version.snapshot_edit()))
         self._opening_bytes = self._end
-        publish_current(self._fs, number)
-        self._whole = True
-        if replaced:
-            with contextlib.suppress(FileNotFoundError, StorageError):
-                self._fs.unlink(manifest_name(replaced))  # Harmless if it stays: the next open removes it.
+
+    def _remove_unpublished(self, numbers: list[int]) -> None:
+        """Remove those of ``numbers`` that are there; what cannot be removed is tried again after the next roll."""
+        for number in numbers:
+            if number in self._unpublished:
+                with contextlib.suppress(StorageError):  # Harmless if it stays: the next open removes it.
+                    with contextlib.suppress(FileNotFoundError):
+                        self._fs.unlink(manifest_name(number))
+                    self._unpublished.remove(number)
 
 
 class SnapshotManifest:
@@ -175,9 +198,7 @@ class SnapshotManifest:
 
     def __init__(self, fs: FileSystem, store_uuid: bytes, version: Version, new_number: Callable[[], int]) -> None:
         """Start a new manifest at ``version`` and make it the live one."""
-        self._make: Callable[[Version], LogManifest] = lambda at: LogManifest(fs, store_uuid, at, new_number)
-        self._fs = fs
-        self._live = self._make(version)
+        self._live = LogManifest(fs, store_uuid, version, new_number)
 
     @property
     def number(self) -> int:
@@ -186,11 +207,7 @@ class SnapshotManifest:
 
     def append(self, edit: VersionEdit, after: Version) -> None:  # noqa: ARG002 - the protocol's signature
         """Make the edit durable by writing the version it leads to."""
-        replaced = self._live
-        self._live = self._make(after)
-        replaced.close()
-        with contextlib.suppress(StorageError):
-            self._fs.unlink(manifest_name(replaced.number))  # Harmless if it stays: the next open removes it.
+        self._live.replace(after)
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
@@ -202,16 +219,30 @@ def publish_current(fs: FileSystem, number: int) -> None:
 
     REQUIRES: the manifest is synced.
     """
+    _rename_current(fs, _write_current(fs, number))
+
+
+def _write_current(fs: FileSystem, number: int) -> str:
+    """Write and sync what is to become CURRENT; returns its name."""
     name = manifest_name(number)
     temporary = f"{TMP_DIRECTORY}/{CURRENT}-{number}"
     with contextlib.suppress(FileNotFoundError):
         fs.unlink(temporary)  # Power loss can leave it behind without the manifest of that number.
     fd = fs.open(temporary, CREATE_NEW)
     try:
-        fs.write_all(fd, f"{name} {crc32(name.encode()):08x}\n".encode(), 0)
-        fs.fdatasync(fd)
-    finally:
-        fs.close(fd)
+        try:
+            fs.write_all(fd, f"{name} {crc32(name.encode()):08x}\n".encode(), 0)
+            fs.fdatasync(fd)
+        finally:
+            fs.close(fd)
+    except BaseException:
+        with contextlib.suppress(StorageError, FileNotFoundError):  # The next open empties the directory anyway.
+            fs.unlink(temporary)
+        raise
+    return temporary
+
+
+def _rename_current(fs: FileSystem, temporary: str) -> None:
     # The names that CURRENT stands for, of the manifest and of the log segment behind it, must not be lost before it.
     fs.sync_directory()
     fs.rename(temporary, CURRENT)

@@ -8,7 +8,7 @@ away" only drops references: a reading thread holds its own, and the descriptor 
 from __future__ import annotations
 
 from collections import deque
-from threading import Lock
+from threading import RLock
 from typing import Protocol
 
 from lsmproc.storage.file_system import READ, FileSystem
@@ -45,7 +45,7 @@ class OpenFiles:
     def __init__(self, capacity: int) -> None:
         """Keep up to ``capacity`` files open, at least one."""
         self.capacity = max(1, capacity)
-        self._lock = Lock()
+        self._lock = RLock()  # reentrant: a table that is collected as garbage gives its file back anywhere
         self._owners: deque[FileOwner] = deque()
 
     def __len__(self) -> int:

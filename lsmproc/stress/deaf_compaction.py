@@ -1,4 +1,4 @@
-"""A compaction that takes seconds and never asks for its owner: the sabotage ``deaf-worker``."""
+"""A compaction that takes half a minute and never asks for its owner: the sabotage ``deaf-worker``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lsmproc.formats.messages import CompactionDone, CompactionRequest
     from lsmproc.workers.job_run import OpenFileSystem
 
-_SECONDS = 3.0
+_SECONDS = 30.0  # far more than an owner that was killed is given for its workers to end
 
 
 def run(request: CompactionRequest, _grant: Callable[[int], None], open_file_system: OpenFileSystem) -> CompactionDone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Episode:
         self.plan = episode
         self._seed = plan.seed
         self._slow_seconds = plan.slow_seconds
+        self._gone_seconds = plan.gone_seconds
         self._store = root / "store"
         self._evidence = root / "evidence"
         self._settings: dict[str, Any] = {
@@ -83,7 +85,7 @@ class Episode:
         if self._orphan is not None:
             continue_worker(self._orphan)
         for owner in self._dead:
-            owner.left()
+            owner.left(self._gone_seconds)
 
     def _work(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
         self._loaded = True
@@ -147,7 +149,7 @@ class Episode:
             self._orphan = None
             self._dead[-1].restart_clock()
         for dead in self._dead:
-            result.problems += [Problem("left", text) for text in dead.left()]
+            result.problems += [Problem("left", text) for text in dead.left(self._gone_seconds)]
         self._dead.clear()
         return owner
 
@@ -213,8 +215,16 @@ class Episode:
         result.problems += self._oracle.look((key, value, sequence) for key, value, sequence in dump["records"])
 
     def _copy_evidence(self) -> None:
-        """Keep the directory as it is now: opening it would change it."""
+        """Keep the directory as it is now: opening it would change it, and so would an owner that lives on."""
         self._loaded = False
+        if self._owner is not None:
+            self._bury(self._owner)
         shutil.rmtree(self._evidence, ignore_errors=True)
         if self._store.exists():
-            shutil.copytree(self._store, self._evidence / "store", ignore_dangling_symlinks=True)
+            shutil.copytree(self._store, self._evidence / "store", copy_function=_copy_if_there)
+
+
+def _copy_if_there(source: str, destination: str) -> None:
+    """Copy a file, unless a worker that has just missed its owner removes its output meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, destination)

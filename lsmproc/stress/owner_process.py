@@ -29,7 +29,7 @@ from lsmproc.stress.operations import LoadShape, Operation, keys_of, operations
 from lsmproc.stress.sabotage import apply_sabotage
 
 _PARENT_CHECK_SECONDS = 5.0
-_ORPHAN_GRACE_SECONDS = 1.0
+_ORPHAN_GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 30.0
 
 
@@ -179,7 +179,7 @@ class OwnerProcess:
 
 
 def _orphans(path: str) -> list[str]:
-    """Files that the manifest does not account for. A file on its way in or out is looked at again, up to a second."""
+    """Files that the manifest does not account for. A file on its way in or out is looked at again for a while."""
     deadline = time.monotonic() + _ORPHAN_GRACE_SECONDS
     fs = PosixFileSystem(path)
     try:

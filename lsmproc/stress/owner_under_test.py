@@ -19,7 +19,6 @@ import lsmproc
 from lsmproc.stress.channel import AckStream, MessageStream, send
 
 REPLY_SECONDS = 60.0  # a child that does not answer by then hangs
-GONE_SECONDS = 1.0  # every process of a killed owner has ended by then
 _STDERR_BYTES = 1 << 16
 _READ_BYTES = 1 << 16
 
@@ -129,9 +128,9 @@ class OwnerUnderTest:
         """Count the time in which the processes of a dead owner must end from now on."""
         self.killed_at = time.monotonic()
 
-    def left(self) -> list[str]:
-        """The processes of the owner's session that still run a second after its end; they are then killed."""
-        while (pids := _session(self.pid)) and time.monotonic() < self.killed_at + GONE_SECONDS:
+    def left(self, gone_seconds: float) -> list[str]:
+        """The processes of the owner's session that still run ``gone_seconds`` after its end; they are then killed."""
+        while (pids := _session(self.pid)) and time.monotonic() < self.killed_at + gone_seconds:
             select.poll().poll(5)
         found = []
         for pid in pids:

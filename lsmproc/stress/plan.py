@@ -66,6 +66,7 @@ class StressPlan:
     log_damages: int = 0
     seconds: float = 600.0  # no cycle starts later than this
     slow_seconds: float = 5.0  # reopening, and the next job after a worker's death, count as broken beyond this
+    gone_seconds: float = 1.0  # a process that outlives its owner by more is left behind
     interval_seconds: tuple[float, float] = (0.005, 0.5)  # from the start of the load to the fault
     sync: tuple[str, ...] = SYNC_POLICIES
     option_sets: tuple[str, ...] = ()  # empty: all

@@ -15,7 +15,7 @@ from lsmproc.storage.file_system import READ_WRITE, PosixFileSystem
 from lsmproc.stress.oracle import Problem
 from lsmproc.stress.owner_under_test import OwnerUnderTest
 
-_FIND_SECONDS = 5.0
+_FIND_SECONDS = 20.0
 _POLL_SECONDS = 0.002
 _IDLE_RESTART_SECONDS = 10.0  # an idle worker is missed only when there is work
 

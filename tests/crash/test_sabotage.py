@@ -38,7 +38,10 @@ SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "rotated-log-not-replayed": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "resurrected"}),
     "orphans-kept": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"orphan"}),
-    "deaf-worker": ({"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5)}, {"left"}),
+    "deaf-worker": (
+        {"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5), "gone_seconds": 2.0},
+        {"left"},
+    ),
 }
 
 

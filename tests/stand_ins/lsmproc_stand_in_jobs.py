@@ -76,6 +76,8 @@ def run(request: Request, grant: Callable[[int], None], open_file_system: object
         case 5:
             raise CorruptionError("the stand-in was told so", file="000001.sst", offset=7)
         case 6:
+            if directory != Path("/"):
+                _mark(directory, request)
             _write(_size(request), grant)
         case 7 if request.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -55,6 +55,9 @@ def test_a_rotated_log_is_replayed(open_store: OpenStore, tmp_path: Path, tiny: 
     for key, value in written.items():
         store.put(key, value)
     assert 3 <= store.stats().immutable_memtables.count
+    quiet = threading.Event()  # segments are allocated ahead on the background's thread: not while files are copied
+    env.background.call_soon(quiet.set)
+    assert quiet.wait(WAIT_SECONDS)
     shutil.copytree(tmp_path / "store", tmp_path / "crashed")
     store.close()
     env.close()

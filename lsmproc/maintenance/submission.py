@@ -1,0 +1,29 @@
+"""How jobs get to the background, and what it means when the background is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from lsmproc.errors import BackgroundError
+from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, FlushRequest, JobFailed
+from lsmproc.protocols import Priority
+
+
+class Submit(Protocol):
+    """``Background.submit``, with answers delivered while the store is open only."""
+
+    def __call__(
+        self,
+        request: FlushRequest | CompactionRequest,
+        priority: Priority,
+        on_reply: Callable[[FlushDone | CompactionDone | JobFailed], None],
+        /,
+    ) -> None:
+        """Hand over ``request``; ``on_reply`` gets the answer on the background's callback thread."""
+
+
+def background_closed(failure: JobFailed | None = None) -> BackgroundError:
+    """The error of an open store whose background was closed."""
+    job = "" if failure is None else failure.message
+    return BackgroundError("the Env was closed under an open store; close the stores of an Env before the Env", job=job)
