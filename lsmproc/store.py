@@ -112,14 +112,10 @@ class LSMStore:
 
         Two gets may see the store before and after a batch; a snapshot or ``get_many`` reads one state.
         """
-        if type(key) is not bytes:
-            key = checked_key(key)
         self._statistics.gets += 1
-        value = (
-            self._write_path.view.get(key)
-            if snapshot is None
-            else checked_snapshot(snapshot, self._write_path).get(key)
-        )
+        if snapshot is not None:
+            return checked_snapshot(snapshot, self._write_path).get(key, default)
+        value = self._write_path.view.get(key if type(key) is bytes else checked_key(key))
         return default if value is None else value
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
@@ -175,11 +171,8 @@ class LSMStore:
     ) -> DBIterator:
         """A cursor that moves both ways and seeks, over one implicit snapshot; see DBIterator."""
         self._statistics.scans += 1
-        pin = (
-            self._parts.pin()
-            if snapshot is None
-            else checked_snapshot(snapshot, self._write_path).pin_of(self._write_path)
-        )
+        own = self._write_path
+        pin = self._parts.pin() if snapshot is None else checked_snapshot(snapshot, own).pin_of(own)
         return iterate(
             pin,
             start,

@@ -244,6 +244,7 @@ class _Verification:
             self._report.problems.append(Problem(place, error.offset, message, damage=True))
         else:
             reason = getattr(error, "strerror", None) or str(error)
+            name = os.path.basename(getattr(error, "filename", None) or name)
             self._report.problems.append(Problem(name, None, f"the file could not be read: {reason}", damage=False))
 
     def _numbers(self, kind: FileKind) -> list[int]:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
         return PIPE_CLOSED
     except Exception as error:
-        expected = exit_code_of(error)
+        expected = exit_code_of(error, arguments)
         if expected is None:
             raise
         return expected

@@ -6,6 +6,7 @@ No module of the engine is imported here, so that ``--help`` is quick.
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
 
 from lsmproc.cli import delete, demo, dump, get, load, put, scan, stats, stress, verify
 from lsmproc.cli.exit_codes import DESCRIPTION
@@ -26,7 +27,7 @@ examples:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; the function of the chosen command is ``run`` of the result."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lsmproc",
         description="An embeddable key-value store whose flushes and compactions run in other processes.",
         epilog=_EPILOG,
@@ -37,6 +38,20 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (demo, put, get, delete, scan, load, dump, stats, verify, stress):
         command.add_to(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says how a key or value is given that looks like an option. Parsers of commands are of this class too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, exit with 2."""
+        if message.startswith("unrecognized arguments: -") or message.endswith((" KEY", " VALUE")):
+            message += (
+                "\n(a KEY or VALUE that begins with a dash comes after --, as in: lsmproc put PATH -- -key -value)"
+            )
+        elif message.endswith("expected one argument"):
+            message += "\n(one that begins with a dash is written with =, as in: --start=-key)"
+        super().error(message)
 
 
 class _Version(argparse.Action):

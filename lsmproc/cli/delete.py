@@ -22,7 +22,12 @@ lsmproc delete /tmp/store --hex 00ff --sync
 def add_to(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
-        commands, "delete", run, summary="remove a key", details="No error if it is not there.", examples=_EXAMPLES
+        commands,
+        "delete",
+        run,
+        summary="remove a key from a store that exists",
+        details="No error if the key is not there; an error (exit code 2) if the store is not.",
+        examples=_EXAMPLES,
     )
     add_store(parser)
     parser.add_argument("key", metavar="KEY")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from lsmproc.cli.argument_groups import add_command, add_range, add_store, add_text_form
-from lsmproc.cli.exit_codes import FINE
+from lsmproc.cli.argument_groups import add_command, add_json, add_range, add_store, add_text_form
+from lsmproc.cli.exit_codes import FINE, CannotError
 from lsmproc.cli.progress import Progress
 from lsmproc.cli.record_text import json_field, tsv_field
 from lsmproc.cli.scan import selected
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
 lsmproc dump /tmp/store > all.jsonl
-lsmproc dump /tmp/store --format tsv --prefix user: --output users.tsv
+lsmproc dump /tmp/store --prefix user: --output users.tsv
 lsmproc dump /tmp/store | lsmproc load /tmp/copy
 """
 _RECORDS_PER_WRITE = 500
@@ -41,15 +41,19 @@ def add_to(commands: Commands) -> None:
     )
     add_store(parser)
     add_range(parser)
-    parser.add_argument("--format", choices=("jsonl", "tsv"), default="jsonl", help="default: jsonl")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=("jsonl", "tsv"), help="default: tsv for an --output named so, or else jsonl")
     parser.add_argument("--output", metavar="FILE", help="write to this file, which must not exist; default: stdout")
     add_text_form(parser)
-    parser.add_argument("--json", action="store_const", const="jsonl", dest="format", help="the same as --format jsonl")
+    add_json(form, "JSON lines, as --format jsonl does")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    line = _tsv_line if arguments.format == "tsv" else _json_line(hexadecimal=arguments.hex)
+    tsv = _format(arguments) == "tsv"
+    if tsv and arguments.hex:
+        raise CannotError("--hex is for JSON lines: TSV holds the bytes themselves; leave --hex out or take --json")
+    line = _tsv_line if tsv else _json_line(hexadecimal=arguments.hex)
     with (
         open_to_read(arguments) as store,
         _output(arguments.output) as output,
@@ -62,6 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
             progress.update(count)
         output.flush()
     return FINE
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    """As given, or else as load will take the file by its name."""
+    if arguments.format is not None:
+        return str(arguments.format)
+    return "tsv" if not arguments.json and (arguments.output or "").endswith(".tsv") else "jsonl"
 
 
 @contextmanager

@@ -35,9 +35,10 @@ def add_to(commands: Commands) -> None:
     )
     add_store(parser)
     parser.add_argument("key", metavar="KEY")
-    parser.add_argument("--raw", action="store_true", help="print the value's bytes as they are, and nothing else")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--raw", action="store_true", help="print the value's bytes as they are, and nothing else")
+    add_json(output, "one JSON object")
     add_text_form(parser)
-    add_json(parser, "one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:

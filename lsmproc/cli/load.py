@@ -27,6 +27,7 @@ zcat records.jsonl.gz | lsmproc load /tmp/store --profile bulk-load
 printf 'user:1\\talice\\n' | lsmproc load /tmp/store --format tsv
 """
 _BATCH_RECORDS = 500
+_FORM = 'a line looks like {"key": "user:1", "value": "alice"}'
 
 
 def add_to(commands: Commands) -> None:
@@ -88,7 +89,7 @@ def _load_lines(store: LSMStore, name: str, file: IO[bytes], *, tsv: bool) -> It
                 try:
                     key, value = parse(line)
                     batch.put(key, value)
-                except ValueError as problem:
+                except (ValueError, RecursionError) as problem:
                     place = "stdin" if name == "-" else os.path.relpath(name)
                     error = CannotError(f"{place}:{number}: {problem}; the lines before it are in the store")
                     break
@@ -100,9 +101,15 @@ def _load_lines(store: LSMStore, name: str, file: IO[bytes], *, tsv: bool) -> It
 
 
 def _json_record(line: bytes) -> tuple[bytes, bytes]:
-    record = json.loads(line)
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        form = "; TSV is read with --format tsv" if b"\t" in line else ""
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno}): {_FORM}{form}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"not JSON (not utf-8): {_FORM}") from None
     if not isinstance(record, dict):
-        raise ValueError("a JSON object is needed")  # noqa: TRY004 - the caller adds the line to ValueErrors
+        raise ValueError(f"a JSON object is needed: {_FORM}")  # noqa: TRY004 - the caller adds the line to ValueErrors
     return bytes_of_json(record, "key"), bytes_of_json(record, "value")
 
 

@@ -18,6 +18,7 @@ _EXAMPLES = """
 lsmproc put /tmp/store user:1 alice
 lsmproc put /tmp/store --hex 00ff 68656c6c6f
 lsmproc put /tmp/store logo --file logo.png --sync
+lsmproc put /tmp/store -- -key -value        what begins with a dash comes after --
 """
 
 
@@ -41,10 +42,16 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if (arguments.value is None) == (arguments.file is None):
-        raise CannotError("give a VALUE or --file FILE")
+    if arguments.value is None and arguments.file is None:
+        raise CannotError("a value is missing: give VALUE or --file FILE")
+    if arguments.value is not None and arguments.file is not None:
+        raise CannotError("VALUE and --file FILE both say what the value is: give one, not both")
     key = given_bytes(arguments.key, hexadecimal=arguments.hex)
-    value = _file_bytes(arguments.file) if arguments.file else given_bytes(arguments.value, hexadecimal=arguments.hex)
+    value = (
+        _file_bytes(arguments.file)
+        if arguments.file is not None
+        else given_bytes(arguments.value, hexadecimal=arguments.hex)
+    )
     with open_to_write(arguments, create=True) as store:
         store.put(key, value, sync=arguments.sync or None)
     return FINE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lsmproc.cli.argument_groups import add_command, add_json, add_range, add_store, add_text_form
+from lsmproc.cli.argument_groups import add_command, add_json, add_range, add_store, add_text_form, count
 from lsmproc.cli.exit_codes import FINE, CannotError
 from lsmproc.cli.record_text import given_bound, json_field, shown
 from lsmproc.cli.store_access import open_to_read
@@ -38,7 +38,7 @@ def add_to(commands: Commands) -> None:
     add_store(parser)
     add_range(parser)
     parser.add_argument("--reverse", action="store_true", help="from the last key to the first")
-    parser.add_argument("--limit", metavar="N", type=int, help="at most N records")
+    parser.add_argument("--limit", metavar="N", type=count, help="at most N records")
     parser.add_argument("--keys-only", action="store_true", help="leave the values out")
     add_text_form(parser)
     add_json(parser, "one JSON object a line")
@@ -46,8 +46,6 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if arguments.limit is not None and arguments.limit < 0:
-        raise CannotError(f"--limit {arguments.limit}: a count cannot be negative")
     write = sys.stdout.buffer.write
     with open_to_read(arguments) as store:
         records = islice(selected(store, arguments, reverse=arguments.reverse), arguments.limit)

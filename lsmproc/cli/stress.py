@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsmproc.cli.argument_groups import add_command, add_json
+from lsmproc.cli.argument_groups import add_command, add_json, count, seconds
 from lsmproc.cli.exit_codes import FINE, INTERRUPTED, NEGATIVE, CannotError
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ A child process applies random writes to a store and acknowledges each; this pro
 at a random moment, has the store opened again and compares everything in it with what was acknowledged. The store
 lies in a directory of its own, never in one that exists already. Stops at the first broken promise, keeps a copy of
 the store from before it was opened again, and says how to run the same cycles again.
-Exit code 1: a promise was not kept."""
+Exit code 1: a promise was not kept, or the time was up before the first cycle, so that nothing was tested."""
 
+_MAX_THREADS = 64
 _QUICK = {
     "owner_kills": 40,
     "flush_worker_kills": 10,
@@ -73,14 +74,24 @@ def add_to(commands: Commands) -> None:
         ("worker-stops", "SIGSTOP for a worker, SIGCONT later; in half of them its owner is killed in between"),
         ("log-damages", "a byte of a sealed log segment flips before its flush"),
     ):
-        counts.add_argument(f"--{name}", type=_count, metavar="N", help=text)
+        counts.add_argument(f"--{name}", type=count, metavar="N", help=text)
     bounds = parser.add_argument_group("bounds and choices")
-    bounds.add_argument("--seconds", type=float, default=None, metavar="S", help="begin no cycle after so long")
-    bounds.add_argument("--interval", metavar="LOW:HIGH", help="seconds of load before each fault (default 0.005:0.5)")
+    bounds.add_argument("--seconds", type=seconds, metavar="S", help="begin no cycle after so long; more than 0")
+    bounds.add_argument(
+        "--interval",
+        type=_interval,
+        metavar="LOW[:HIGH]",
+        help="seconds of load before each fault, drawn between the two (default 0.005:0.5); one number is both",
+    )
     bounds.add_argument("--sync", metavar="NAMES", help="sync policies in turn: none,interval,every_write,mix")
     bounds.add_argument("--options", metavar="NAMES", help="option sets in turn, such as tiny,plain (default: all)")
-    bounds.add_argument("--threads", metavar="NUMBERS", help="numbers of writing threads to draw from (default 1,2,4)")
-    bounds.add_argument("--episode", type=_count, metavar="N", help="run only this episode of the plan")
+    bounds.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="NUMBERS",
+        help="numbers of writing threads to draw from, each 1 to 64 (default 1,2,4)",
+    )
+    bounds.add_argument("--episode", type=count, metavar="N", help="run only this episode of the plan")
     bounds.add_argument("--sabotage", metavar="NAME", help="switch one protection off; 'list' shows them")
     add_json(parser, "the whole report as one JSON object at the end instead of a line for each cycle")
 
@@ -99,9 +110,9 @@ def run(arguments: argparse.Namespace) -> int:
     report = run_stress(plan, directory, _ignore if arguments.json else _print_now)
     if arguments.json:
         print(json.dumps(report.to_json_dict(), default=repr))
-    if report.failed:
-        return NEGATIVE
-    return INTERRUPTED if report.interrupted else FINE
+    if report.interrupted and not report.failed:
+        return INTERRUPTED
+    return NEGATIVE if report.failed or report.tested_nothing else FINE
 
 
 def _plan(arguments: argparse.Namespace) -> StressPlan:
@@ -115,25 +126,37 @@ def _plan(arguments: argparse.Namespace) -> StressPlan:
     plan = StressPlan(
         secrets.randbits(31) if arguments.seed is None else arguments.seed,
         **counts,
-        seconds=arguments.seconds or (3600.0 if arguments.full else 600.0),
+        seconds=arguments.seconds if arguments.seconds is not None else 3600.0 if arguments.full else 600.0,
         only_episode=arguments.episode,
         sabotage=arguments.sabotage,
         sync=_names("--sync", arguments.sync, SYNC_POLICIES) or SYNC_POLICIES,
         option_sets=_names("--options", arguments.options, [each.name for each in OPTION_SETS]),
     )
-    try:
-        if arguments.threads:
-            plan = plan.replace(threads=tuple(map(int, arguments.threads.split(","))))
-        if arguments.interval:
-            low, _, high = arguments.interval.partition(":")
-            plan = plan.replace(interval_seconds=(float(low), float(high or low)))
-    except ValueError:
-        raise CannotError("--threads takes numbers such as 1,4, and --interval seconds such as 0.01:0.5") from None
+    if arguments.threads is not None:
+        plan = plan.replace(threads=arguments.threads)
+    if arguments.interval is not None:
+        plan = plan.replace(interval_seconds=arguments.interval)
+    _check_that_it_tests(plan)
     return plan
 
 
+def _check_that_it_tests(plan: StressPlan) -> None:
+    """A run without a cycle would pass whatever the store does."""
+    from lsmproc.stress.plan import episodes  # noqa: PLC0415 - see run
+
+    last = -1
+    for each in episodes(plan.replace(only_episode=None)):
+        last = each.number
+    if last < 0:
+        raise CannotError("every count is 0: there is nothing to test")
+    if plan.only_episode is not None and plan.only_episode > last:
+        raise CannotError(f"--episode {plan.only_episode}: these counts make the episodes 0 to {last}")
+    if plan.seconds <= 0:
+        raise CannotError("--seconds 0 leaves no time for a cycle: there is nothing to test")
+
+
 def _names(option: str, given: str | None, known: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(given.split(",")) if given else ()
+    names = tuple(given.split(",")) if given is not None else ()
     if unknown := [name for name in names if name not in known]:
         raise CannotError(f"{option} does not know {unknown[0]!r}; it knows {', '.join(known)}")
     return names
@@ -148,11 +171,19 @@ def _list_sabotages() -> None:
         print(f"{name:26}(not here: no kill shows it, only a power cut)")
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return number
+def _interval(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    bounds = (seconds(low), seconds(high if colon else low))
+    if bounds[0] > bounds[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} has the larger number first: write LOW:HIGH")
+    return bounds
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    numbers = tuple(map(count, text.split(",")))
+    if not 1 <= min(numbers) <= max(numbers) <= _MAX_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a store is written by 1 to {_MAX_THREADS} threads")
+    return numbers
 
 
 def _print_now(line: str) -> None:

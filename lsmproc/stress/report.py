@@ -78,6 +78,11 @@ class StressReport:
         return any(cycle.problems for cycle in self.cycles)
 
     @property
+    def tested_nothing(self) -> bool:
+        """Whether no cycle ran, so that nothing is known of any promise."""
+        return not self.cycles
+
+    @property
     def complete(self) -> bool:
         """Whether every planned cycle ran."""
         return len(self.cycles) >= self.planned
@@ -111,7 +116,9 @@ class StressReport:
                 yield f"{text}: median {spread['median']} ms, max {spread['max']} ms, {slow}"
         if not self.complete and not self.failed:
             why = "interrupted" if self.interrupted else "the time was up"
-            yield f"{why} before all cycles had run"
+            yield f"{why} before {'any cycle' if self.tested_nothing else 'all cycles'} had run"
+        if self.tested_nothing:
+            yield "FAILED: nothing was tested"
         for cycle in self.cycles:
             yield from _problem_lines(cycle)
         if self.failed:
@@ -122,7 +129,7 @@ class StressReport:
         """Everything, as plain data."""
         return {
             "seed": self.seed,
-            "failed": self.failed,
+            "failed": self.failed or self.tested_nothing,
             "complete": self.complete,
             "interrupted": self.interrupted,
             "figures": self.figures(),
