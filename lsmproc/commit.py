@@ -37,6 +37,11 @@ class Commit:
         value = self.values[0]
         return delete_body(sequence, self.keys[0]) if value is None else put_body(sequence, self.keys[0], value)
 
+    def raise_error(self) -> None:
+        """Raise what went wrong with it, if anything."""
+        if self.error is not None:
+            raise self.error
+
     def wake(self) -> None:
         """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
         if self.turn.locked():

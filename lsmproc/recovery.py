@@ -78,10 +78,10 @@ def open_directory(
     fs = open_file_system(path)
     try:
         # Before the lock, so that no LOCK file is left in a directory that is something else; and again with it.
-        _check_content(fs, config)
+        _check_content(fs, config, locked=False)
         lock = DirectoryLock(fs, lock_wait_seconds, shared=config.read_only)
         try:
-            _check_content(fs, config)
+            _check_content(fs, config, locked=True)
             return _recover(fs, lock, config, new_wal)
         except BaseException:
             lock.close()
@@ -99,7 +99,7 @@ def _check_path(path: str, *, may_create: bool) -> None:
         raise NotAStoreError(f"{path} is not a directory; a store is a directory of its own")
 
 
-def _check_content(fs: FileSystem, config: LSMConfig) -> None:
+def _check_content(fs: FileSystem, config: LSMConfig, *, locked: bool) -> None:
     names = fs.list_directory()
     if CURRENT in names:
         if config.error_if_exists:
@@ -110,7 +110,10 @@ def _check_content(fs: FileSystem, config: LSMConfig) -> None:
         raise NotAStoreError(
             f"{fs.path} is not a store: it holds {foreign[0]!r} and no file CURRENT; give the store an empty directory"
         )
-    if not config.create_if_missing or config.read_only:
+    remains = any(parse_file_name(name) for name in names)
+    if (not config.create_if_missing or config.read_only) and (locked or not remains):
+        # Remains of a store are judged with the lock: another process may be making one.
+        _check_unfinished(fs, names)
         raise NotAStoreError(f"there is no store at {fs.path}; check the path, or open it with create_if_missing=True")
 
 

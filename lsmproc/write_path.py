@@ -147,14 +147,15 @@ class WritePath:
                 deadline = None if timeout is None else time.monotonic() + timeout
                 self._controller.wait(commit.size, deadline=deadline, refuse=timeout == 0)
             self._take_turn(commit)
-        if commit.error is not None:
-            raise commit.error
+        commit.raise_error()
 
     def rotate(self) -> None:
-        """Seal the memtable now, if it holds anything: an empty commit, which keeps its place among the others."""
+        """Seal the memtable now, if it holds anything: an empty commit, which keeps its place among the others.
+
+        Raises what ``commit`` raises, NoSpaceError also if there is no room for another segment.
+        """
         self._take_turn(commit := Commit([], [], sync=False))
-        if commit.error is not None:
-            raise commit.error
+        commit.raise_error()
 
     def _take_turn(self, commit: Commit) -> None:
         """Queue, and lead a group or be led; the commit is done afterwards, one way or the other."""
@@ -239,22 +240,21 @@ class WritePath:
 
     def _sync_group(self, wal: Wal) -> int:
         """Step 4: sync the log if anybody in the group asked for it; a failure is final for the store."""
-        if not any(commit.sync and commit.sequence and commit.error is None for commit in self._group):
-            return 0
-        try:
-            return self._log.sync(wal)
-        except StorageError as error:
-            self.fail(error)
-            for commit in self._group:
-                commit.error = copy_of(error)
-            return 0
+        if any(commit.sync and commit.sequence and commit.error is None for commit in self._group):
+            try:
+                return self._log.sync(wal)
+            except StorageError as error:
+                self.fail(error)
+                for commit in self._group:
+                    commit.error = copy_of(error)
+        return 0
 
     def _publish(self, group: list[Commit], durable_end: int = 0) -> bool:
         """Steps 5 and 6 for commits in the log; True if the memtable was rotated. REQUIRES: mutex."""
         try:
             self._insert(group)
         except BaseException:
-            self._insert(group)  # While the mutex is held: a snapshot of half a commit would miss what it replaced.
+            self._insert(group)  # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
             raise
         asking = [commit for commit in group if not commit.keys and self._entries]
         if self._failure is not None:
@@ -287,8 +287,7 @@ class WritePath:
     def _rotate(self, asking: Sequence[Commit] = ()) -> bool:
         """Seal the segment and the memtable and begin new ones. REQUIRES: mutex.
 
-        False if there is no room for a new segment: the old one goes on for a while, past its allocated size. No
-        write fails for that, only commits that were ``asking`` for the rotation.
+        False if there is no room for another: the old one goes on, past its size, and only those ``asking`` are told.
         """
         try:
             ends = self._log.rotate(self.last_sequence)

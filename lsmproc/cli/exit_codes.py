@@ -10,7 +10,7 @@ from lsmproc.errors import ConfigError, CorruptionError, Error, LockedError, Not
 
 FINE = 0
 NEGATIVE = (
-    1  # the answer is no: the key is not there, the store is damaged, a step of the demo or of stress does not hold
+    1  # the answer is no: the key is not there, the store is damaged, a check of demo or stress does not hold
 )
 CANNOT = 2  # wrong usage, or the question could not be answered: no store there, open elsewhere, not readable
 INTERRUPTED = 130  # Ctrl-C
@@ -19,7 +19,7 @@ PIPE_CLOSED = 141  # the reader of the output went away, as with "| head"
 DESCRIPTION = """\
 exit codes:
   0    fine
-  1    no: key not found, store damaged, a step of the demo or of stress does not hold
+  1    no: key not found, store damaged, a check of demo or stress does not hold
   2    cannot tell or cannot do: wrong usage, no store there, store open elsewhere, file not readable
   130  interrupted (Ctrl-C)
   141  the reader of the output went away

@@ -264,7 +264,7 @@ def _is_empty(path: str) -> bool:
 
 
 def _sync_name(path: str, *, required: bool) -> None:
-    """Sync the directory above. Unless ``required``, it may belong to somebody else, or be one that cannot be synced."""
+    """Sync the directory above; unless ``required``, only if it can be: it may be somebody else's, or read-only."""
     try:
         parent = PosixFileSystem(_parent_of(path))
         try:

@@ -116,7 +116,7 @@ class StressReport:
                 yield f"{text}: median {spread['median']} ms, max {spread['max']} ms, {slow}"
         if not self.complete and not self.failed:
             why = "interrupted" if self.interrupted else "the time was up"
-            yield f"{why} before {'any cycle' if self.tested_nothing else 'all cycles'} had run"
+            yield f"{why} before all cycles had run"
         if self.tested_nothing:
             yield "FAILED: nothing was tested"
         for cycle in self.cycles:
