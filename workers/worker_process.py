@@ -93,7 +93,6 @@ class _Owner:
             self._take_messages(PARENT_CHECK_SECONDS)
         request = self._requests.popleft()
         self._job = request.job
-        self._paced = request.paced
         return request
 
     def grant(self, size: int) -> None:
@@ -149,6 +148,7 @@ class _Owner:
             match message:
                 case FlushRequest() | CompactionRequest():
                     self._requests.append(message)
+                    self._paced = message.paced
                 case Grant(size):
                     self._granted += size
                 case Pace(paced):

@@ -49,6 +49,8 @@ class _Parser(argparse.ArgumentParser):
             message += (
                 "\n(a KEY or VALUE that begins with a dash comes after --, as in: lsmproc put PATH -- -key -value)"
             )
+        elif message.startswith("unrecognized arguments: "):
+            message += "\n(options come before PATH or after all the others; put takes VALUE or --file FILE, not both)"
         elif message.endswith("expected one argument"):
             message += "\n(one that begins with a dash is written with =, as in: --start=-key)"
         super().error(message)

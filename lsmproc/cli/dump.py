@@ -54,17 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
     if tsv and arguments.hex:
         raise CannotError("--hex is for JSON lines: TSV holds the bytes themselves; leave --hex out or take --json")
     line = _tsv_line if tsv else _json_line(hexadecimal=arguments.hex)
-    with (
-        open_to_read(arguments) as store,
-        _output(arguments.output) as output,
-        Progress("dumped", "records") as progress,
-    ):
-        records, count = selected(store, arguments), 0
-        while some := list(islice(records, _RECORDS_PER_WRITE)):
-            output.write(b"".join(line(key, value) for key, value in some))
-            count += len(some)
-            progress.update(count)
-        output.flush()
+    count = 0
+    with open_to_read(arguments) as store:
+        records = selected(store, arguments)  # before the output is made: it refuses what contradicts itself
+        with _output(arguments.output) as output, Progress("dumped", "records") as progress:
+            while some := list(islice(records, _RECORDS_PER_WRITE)):
+                output.write(b"".join(line(key, value) for key, value in some))
+                count += len(some)
+                progress.update(count)
+            output.flush()
     return FINE
 
 

@@ -9,9 +9,7 @@ import sys
 from lsmproc.errors import ConfigError, CorruptionError, Error, LockedError, NotAStoreError, StorageError
 
 FINE = 0
-NEGATIVE = (
-    1  # the answer is no: the key is not there, the store is damaged, a check of demo or stress does not hold
-)
+NEGATIVE = 1  # the answer is no: the key is not there, the store is damaged, a check of demo or stress does not hold
 CANNOT = 2  # wrong usage, or the question could not be answered: no store there, open elsewhere, not readable
 INTERRUPTED = 130  # Ctrl-C
 PIPE_CLOSED = 141  # the reader of the output went away, as with "| head"
@@ -54,7 +52,10 @@ def _in_words(error: Exception, arguments: argparse.Namespace) -> str:
     if isinstance(error, CorruptionError):
         if path is None:
             return f"damaged: {error}"
-        return f"the store {path} is damaged: {error}; see all of it with: lsmproc verify {path}; restore from a backup"
+        import shlex  # noqa: PLC0415 - most commands meet no damage
+
+        remedy = "" if "backup" in str(error) else "; restore the store from a backup"
+        return f"the store {path} is damaged: {error}{remedy}; lsmproc verify {shlex.quote(path)} shows all there is"
     if isinstance(error, NotAStoreError) and path is not None and "create_if_missing" in str(error):
         return f"there is no store at {path}; check the path, or make a store with lsmproc put or lsmproc load"
     if isinstance(error, StorageError) and error.filename:

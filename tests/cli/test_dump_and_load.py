@@ -64,6 +64,8 @@ def test_files_are_read_in_order_and_by_their_ending(run: Run, tmp_path: Path) -
         (b'{"key": "\\ud800", "value": ""}', "cannot be decoded"),
         (b'{"key": "' + b"k" * 70_000 + b'", "value": ""}', "above the limit"),
         (b"\xff", "utf-8"),
+        (b"key\tvalue", 'a line looks like {"key": "user:1", "value": "alice"}; TSV is read with --format tsv'),
+        (b"[" * 100_000, "recursion"),
     ],
 )
 def test_a_bad_line_is_named_and_the_lines_before_it_are_kept(
@@ -94,3 +96,27 @@ def test_dump_writes_only_the_selected_records(run: Run, tmp_path: Path) -> None
     """The range options are those of scan."""
     run("load", tmp_path, "--format", "tsv", stdin=b"a1\t1\na2\t2\nb1\t3\n")
     assert b"a1\t1\na2\t2\n" == run("dump", tmp_path, "--format", "tsv", "--prefix", "a").out
+
+
+def test_load_reads_a_file_that_dump_named(run: Run, tmp_path: Path) -> None:
+    """Both go by the ending, unless told otherwise."""
+    run("put", tmp_path / "my store", "a", "1")
+    assert 0 == run("dump", tmp_path / "my store", "--output", tmp_path / "z.tsv").code
+    assert b"a\t1\n" == (tmp_path / "z.tsv").read_bytes()
+    assert 0 == run("load", tmp_path / "copy", tmp_path / "z.tsv").code
+    assert b"1\n" == run("get", tmp_path / "copy", "a").out
+    run("dump", tmp_path / "my store", "--output", tmp_path / "json.tsv", "--json")
+    assert b'{"key": "a", "value": "1"}\n' == (tmp_path / "json.tsv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--hex", "--format", "tsv"), ("--hex",), ("--format", "tsv", "--json"), ("--prefix", "a", "--start", "a")],
+)
+def test_dump_refuses_what_contradicts_itself_and_makes_no_file(
+    run: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """An option that would be ignored is a mistake."""
+    run("put", tmp_path / "store", "a", "1")
+    done = run("dump", tmp_path / "store", "--output", tmp_path / "d.tsv", *options)
+    assert (2, False) == (done.code, (tmp_path / "d.tsv").exists())

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from lsmproc.config import profile_names
+
 Run = Callable[..., Any]
 
 COMMANDS = ("demo", "put", "get", "delete", "scan", "load", "dump", "stats", "verify", "stress")
@@ -53,3 +55,30 @@ def test_help_loads_neither_the_engine_nor_rich() -> None:
 def test_python_m_is_the_same_command(run_process: Run) -> None:
     """No console script is needed."""
     assert b"usage: lsmproc" in run_process("--help").stdout
+
+
+def test_help_names_every_profile(run: Run) -> None:
+    """So that nobody has to look for the files."""
+    text = " ".join(run("put", "--help").out.decode().split())
+    assert ", ".join(profile_names()) in text.replace("- ", "-")
+
+
+def test_set_help_lists_every_setting(run: Run) -> None:
+    """Each with what it accepts, and without a store."""
+    done = run("put", "--set", "help")
+    assert (0, True) == (done.code, b"\n# Accepts: 1KiB to 4GiB.\nmemtable_max_bytes = " in done.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("put", "S", "k", "-v"), "comes after --"),
+        (("get", "S", "-k"), "comes after --"),
+        (("scan", "S", "--start", "-k"), "--start=-key"),
+        (("put", "S", "k", "--file", "f", "v"), "not both"),
+    ],
+)
+def test_a_mistake_of_form_has_a_hint(run: Run, arguments: tuple[str, ...], hint: str) -> None:
+    """What argparse says of these is true and no help."""
+    done = run(*arguments)
+    assert (2, True) == (done.code, hint in done.err)

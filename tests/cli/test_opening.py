@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import lsmproc
+from lsmproc.errors import StorageError
+from lsmproc.storage.file_system import PosixFileSystem
 
 Run = Callable[..., Any]
 
@@ -27,6 +29,7 @@ def test_a_store_that_is_open_is_left_alone_and_its_owner_named(
         db.put(b"k", b"1")
         done = run(command[0], tmp_path, *command[1:])
         assert (2, True) == (done.code, f"pid {os.getpid()}" in done.err)
+        assert [True, command != ("verify",)] == [str(tmp_path) in done.err, "--wait" in done.err]
         assert b"1" == db.get(b"k")
 
 
@@ -36,7 +39,7 @@ def test_a_command_that_needs_a_store_makes_none(run: Run, tmp_path: Path, comma
     path = tmp_path / "nothing"
     done = run(command[0], path, *command[1:])
     assert (2, False) == (done.code, path.exists())
-    assert str(path) in done.err
+    assert [True, False] == [str(path) in done.err, "create_if_missing" in done.err]
 
 
 def test_a_foreign_directory_is_refused(run: Run, tmp_path: Path) -> None:
@@ -62,6 +65,8 @@ def test_settings_come_from_profile_file_and_command_line(run: Run, tmp_path: Pa
         (("--set", "memtabel=dict"), "did you mean 'memtable'?"),
         (("--set", "compression=zip"), "must be 'none', 'lz4' or 'zstd'"),
         (("--set", "memtable"), "KEY=VALUE"),
+        (("--set", "foo=1"), "lsmproc put --set help lists all settings"),
+        (("--wait", "-1"), "no number of seconds"),
         (("--profile", "durabel"), "did you mean 'durable'?"),
         (("--config", "/nowhere.toml"), "/nowhere.toml"),
     ],
@@ -100,3 +105,46 @@ def test_stats_prints_the_level_table_and_the_tables(run: Run, tmp_path: Path) -
     assert [True, True] == ["Level  Files" in text, "k\\xff .. k\\xff" in text]
     tree = json.loads(run("stats", tmp_path, "--files", "--json").out)
     assert [(0, 1, "a/8=")] == [(f["level"], f["entries"], f["smallest_base64"]) for f in tree["files"]]
+
+
+@pytest.mark.parametrize("command", [*READING, *WRITING])
+def test_damage_is_told_with_the_path_and_what_to_do(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Exit code 1, and one line that can be pasted."""
+    path = tmp_path / "my store"
+    run("put", path, "k", "v")
+    (path / "CURRENT").write_bytes(b"?")
+    done = run(command[0], path, *command[1:])
+    assert (1, 1, True) == (done.code, done.err.count("\n"), f"lsmproc verify '{path}'" in done.err)
+    assert "backup" in done.err
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_store(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with a name that is one of a million."""
+    run("put", tmp_path, "k", "v")
+    name = min(path.name for path in tmp_path.glob("MANIFEST*"))
+    refuse_to_open(monkeypatch, name)
+    assert f"lsmproc: {tmp_path / name}: Permission denied\n" == run("get", tmp_path, "k").err
+    assert f"{name}: the file could not be read: Permission denied\n" in run("verify", tmp_path).out.decode()
+
+
+def refuse_to_open(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    """Let the system deny one file, as it does to everyone but root."""
+    really_open = PosixFileSystem.open
+
+    def refuse(self: PosixFileSystem, name: str, flags: int) -> int:
+        if name == refused:
+            raise StorageError(13, "Permission denied", name)
+        return really_open(self, name, flags)
+
+    monkeypatch.setattr(PosixFileSystem, "open", refuse)
+
+
+@pytest.mark.parametrize("command", [*READING, *WRITING, ("verify",)])
+def test_every_command_says_damaged_when_current_is_lost(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Tables and a log are no empty place."""
+    run("put", tmp_path, "k", "v")
+    (tmp_path / "CURRENT").unlink()
+    done = run(command[0], tmp_path, *command[1:])
+    assert (1, True) == (done.code, "CURRENT" in done.err + done.out.decode())

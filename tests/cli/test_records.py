@@ -87,6 +87,20 @@ def test_put_wants_exactly_one_source_of_the_value(run: Run, tmp_path: Path) -> 
     """Neither and both are mistakes."""
     assert 2 == run("put", tmp_path, "k").code
     assert 2 == run("put", tmp_path, "k", "v", "--file", "-").code
+    done = run("put", tmp_path, "--file", "-", "k", "v")
+    assert (2, True) == (done.code, "not both" in done.err)
+
+
+def test_get_prints_bytes_or_json_but_not_both(run: Run, tmp_path: Path) -> None:
+    """One of them would be ignored."""
+    run("put", tmp_path, "k", "v")
+    assert 2 == run("get", tmp_path, "k", "--raw", "--json").code
+
+
+def test_what_begins_with_a_dash_comes_after_two(run: Run, tmp_path: Path) -> None:
+    """As everywhere."""
+    assert 0 == run("put", tmp_path, "--", "-key", "-value").code
+    assert b"-value\n" == run("get", tmp_path, "--", "-key").out
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 import lsmproc
 from lsmproc import LockedError, LSMStore, NotAStoreError, ReadOnlyError
+from lsmproc.store_parts import CLOSE_SECONDS
 
 OpenStore = Callable[..., LSMStore]
 RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -151,7 +152,7 @@ def test_a_second_process_is_refused_until_the_first_closes_or_dies(open_store: 
             began = time.monotonic()
             with pytest.raises(LockedError):
                 open_store(lock_wait_seconds=0.2)
-            assert 0.2 <= time.monotonic() - began < 5
+            assert 0.2 <= time.monotonic() - began < WAIT_SECONDS
             if end == "close":
                 owner.stdin.write("\n")
                 owner.stdin.flush()
@@ -238,12 +239,13 @@ with lsmproc.open("store", background="inline") as store:
 
 
 FORGET = """
-import lsmproc
+import lsmproc, time
 def work():
     store = lsmproc.open("store", background="{background}", memtable_max_bytes=4096)
     for number in range(500):
         store.put(b"%03d" % number, b"v" * 50)
     store.snapshot()
+    print(time.monotonic(), flush=True)
     return store
 {use}
 """
@@ -254,11 +256,10 @@ def work():
 def test_a_forgotten_close_costs_a_warning_only(
     run_script: RunScript, open_store: OpenStore, background: str, use: str
 ) -> None:
-    """The program ends within two seconds of its own work, no worker is left and no write is lost."""
-    began = time.monotonic()
+    """The program ends soon after its own work, sooner than a close may wait; no worker is left, no write is lost."""
     finished = run_script(FORGET.format(background=background, use=use), flags=("-W", "always::ResourceWarning"))
     assert 0 == finished.returncode, finished.stderr
-    assert 4.0 > time.monotonic() - began  # two seconds, and two for starting Python twice on a busy machine
+    assert CLOSE_SECONDS > time.monotonic() - float(finished.stdout)  # the clock of the whole machine
     assert "ResourceWarning: <LSMStore" in finished.stderr
     assert "was not closed" in finished.stderr
     assert "Traceback" not in finished.stderr

@@ -62,10 +62,9 @@ def test_a_rate_limit_is_felt_and_changed_while_a_merge_runs(open_store: OpenSto
     with pytest.raises(TimeoutError):
         store.wait_idle(0.05)
     assert 1024 == store.stats().limiter.bytes_per_second
-    began = time.monotonic()
+    # At the old rate it would go on for minutes.
     store.env.rate_limiter.set_rate(None)
     store.wait_idle(WAIT_SECONDS)
-    assert 5 > time.monotonic() - began
     assert 1 <= len(store.live_files())
     assert 2000 == len(list(store))
 
@@ -79,7 +78,7 @@ def test_close_does_not_wait_for_a_slow_job(open_store: OpenStore, background: s
     store.flush_memtable(wait=False)
     began = time.monotonic()
     store.close(timeout=1.0)
-    assert 4 > time.monotonic() - began
+    assert WAIT_SECONDS > time.monotonic() - began  # the flush would take minutes
     assert 1000 == len(list(open_store(background=background)))
 
 

@@ -71,7 +71,7 @@ def test_a_failed_spawn_of_a_worker_is_tried_again(
         return int(real(*arguments))
 
     monkeypatch.setattr(spawn.util, "spawnv_passfds", refuse_once)
-    assert 1 == runs.run(stand_in_jobs.flush(1), 2.0).attempt
+    assert 1 == runs.run(stand_in_jobs.flush(1)).attempt
     assert 2 == len(attempts)
 
 
