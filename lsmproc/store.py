@@ -246,7 +246,7 @@ class LSMStore:
     def flush_memtable(self, *, wait: bool = True, timeout: float | None = None) -> FlushResult | None:
         """Write the memtable to level 0 now; None if it was empty.
 
-        Raises TimeoutError after ``timeout`` seconds (the flush goes on), BackgroundError, ReadOnlyError.
+        Raises TimeoutError after ``timeout`` seconds (the flush goes on), NoSpaceError, BackgroundError, ReadOnlyError.
         """
         view = self._write_path.view
         if self.config.read_only:

@@ -224,8 +224,8 @@ class StoreParts:
 
     def _flush_leftovers(self) -> None:
         """Put what was replayed into one table, so that the log does not grow by a segment at each opening."""
-        self.write_path.rotate()
         try:
+            self.write_path.rotate()
             self.maintenance.flush_here()
         except Error as error:
             _log.warning("the replayed log could not be flushed at open, it will be tried again: %s", error)

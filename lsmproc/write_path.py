@@ -150,10 +150,7 @@ class WritePath:
         commit.raise_error()
 
     def rotate(self) -> None:
-        """Seal the memtable now, if it holds anything: an empty commit, which keeps its place among the others.
-
-        Raises what ``commit`` raises, NoSpaceError also if there is no room for another segment.
-        """
+        """Seal the memtable now, if it holds anything: an empty commit in the queue. Raises what ``commit`` raises."""
         self._take_turn(commit := Commit([], [], sync=False))
         commit.raise_error()
 

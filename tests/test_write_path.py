@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lsmproc import LSMStore
+from lsmproc.commit import Commit
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, DurabilityError, NoSpaceError, StorageError
@@ -296,3 +297,54 @@ def test_a_close_whose_sync_fails_gives_everything_back(open_db: Callable[..., L
     assert set() == plan.descriptors
     plan.at = None
     assert b"1" == open_db().get(b"key")
+
+
+def test_a_flush_that_finds_no_room_for_a_new_segment_says_so(
+    open_db: Callable[..., LSMStore], plan: FaultPlan
+) -> None:
+    """Who asked for a rotation is told that there is none; a write that only happens to fill the memtable is not."""
+    db = open_db(memtable_max_bytes=4096)
+    db.put(b"key", b"1")
+    plan.operations.clear()
+    plan.kinds, plan.at, plan.count, plan.error = frozenset({"create", "allocate"}), 0, 1 << 60, errno.ENOSPC
+    with pytest.raises(NoSpaceError):
+        db._write_path.rotate()
+    db.put(b"big", b"x" * 5000)
+    db.put(b"next", b"2")
+    assert plan.reached
+    assert () == db._write_path.view.immutables
+    plan.at = None
+    assert db.flush_memtable() is not None
+    assert {b"key": b"1", b"big": b"x" * 5000, b"next": b"2"} == dict(db.range())
+
+
+def test_an_interrupted_group_is_whole_before_a_snapshot_can_be_taken(
+    open_db: Callable[..., LSMStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the interrupt and the leader's clearing up, a snapshot sees the whole batch or what it replaced."""
+    db = open_db()
+    path = db._write_path
+    db.put(b"a", b"old")
+    db.put(b"b", b"old")
+    insert, hand_on = path._insert, path._hand_on
+    seen: list[dict[bytes, bytes | None]] = []
+    interrupts = iter([True])
+
+    def interrupted_insert(group: list[Commit]) -> None:
+        if next(interrupts, False):
+            path._entries[b"a"] = (group[0].sequence, b"new")  # The first half of the batch, and then Ctrl-C.
+            raise KeyboardInterrupt
+        insert(group)
+
+    def look_first(commit: Commit) -> None:
+        view, sequence = path.view, path.last_sequence
+        seen.append({key: view.get_at(key, sequence) for key in (b"a", b"b")})
+        hand_on(commit)
+
+    monkeypatch.setattr(path, "_insert", interrupted_insert)
+    monkeypatch.setattr(path, "_hand_on", look_first)
+    with pytest.raises(KeyboardInterrupt), db.write_batch(sync=True) as batch:
+        batch.put(b"a", b"new")
+        batch.put(b"b", b"new")
+    assert [{b"a": b"new", b"b": b"new"}] == seen
+    assert {b"a": b"new", b"b": b"new"} == dict(db.range())

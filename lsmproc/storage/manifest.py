@@ -229,24 +229,31 @@ def _write_current(fs: FileSystem, number: int) -> str:
     with contextlib.suppress(FileNotFoundError):
         fs.unlink(temporary)  # Power loss can leave it behind without the manifest of that number.
     fd = fs.open(temporary, CREATE_NEW)
-    try:
+    with _removed_on_error(fs, temporary):
         try:
             fs.write_all(fd, f"{name} {crc32(name.encode()):08x}\n".encode(), 0)
             fs.fdatasync(fd)
         finally:
             fs.close(fd)
-    except BaseException:
-        with contextlib.suppress(StorageError, FileNotFoundError):  # The next open empties the directory anyway.
-            fs.unlink(temporary)
-        raise
     return temporary
 
 
 def _rename_current(fs: FileSystem, temporary: str) -> None:
-    # The names that CURRENT stands for, of the manifest and of the log segment behind it, must not be lost before it.
-    fs.sync_directory()
-    fs.rename(temporary, CURRENT)
-    fs.sync_directory()
+    with _removed_on_error(fs, temporary):
+        # The names that CURRENT stands for, of the manifest and of the log segment behind it, must not be lost before.
+        fs.sync_directory()
+        fs.rename(temporary, CURRENT)
+        fs.sync_directory()
+
+
+@contextlib.contextmanager
+def _removed_on_error(fs: FileSystem, temporary: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(StorageError, FileNotFoundError):  # The next open empties the directory anyway.
+            fs.unlink(temporary)
+        raise
 
 
 @contextlib.contextmanager

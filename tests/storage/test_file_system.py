@@ -45,8 +45,68 @@ def test_files_and_directories_are_the_owners_alone_whatever_the_umask(tmp_path:
     finally:
         os.umask(before)
     assert 0o600 == stat.S_IMODE((tmp_path / "a/b/file").stat().st_mode)
-    for directory in ("a/b", "a/b/tmp"):
-        assert 0 == stat.S_IMODE((tmp_path / directory).stat().st_mode) & 0o077
+    for directory in ("a", "a/b"):
+        assert 0o700 == stat.S_IMODE((tmp_path / directory).stat().st_mode)
+    assert 0 == stat.S_IMODE((tmp_path / "a/b/tmp").stat().st_mode) & 0o077
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The directories that were synced, in order, with what they held."""
+    names: list[str] = []
+    sync = PosixFileSystem.sync_directory
+
+    def record(fs: PosixFileSystem, name: str = ".") -> None:
+        names.append(f"{os.path.basename(os.path.abspath(fs.path))}: {' '.join(fs.list_directory(name))}")
+        sync(fs, name)
+
+    monkeypatch.setattr(PosixFileSystem, "sync_directory", record)
+    return names
+
+
+def test_each_new_directory_is_synced_in_its_parent_before_the_next_is_made(tmp_path: Path, synced: list[str]) -> None:
+    """No name on the way to the store can be lost; one that an owner left empty when it died is synced again."""
+    (tmp_path / "top" / "left").mkdir(parents=True)
+    make_store_directory(str(tmp_path / "top/left/a/b"))
+    assert ["top: left", "left: a", "a: b"] == synced
+    synced.clear()
+    make_store_directory(str(tmp_path / "top/left/a/b"))
+    assert ["a: b"] == synced
+    synced.clear()
+    (tmp_path / "top/left/a/b/CURRENT").touch()
+    make_store_directory(str(tmp_path / "top/left/a/b"))
+    assert [] == synced
+
+
+def test_a_relative_path_is_made_where_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[str]
+) -> None:
+    """With or without a slash at the end."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "file").touch()
+    make_store_directory("store/")
+    make_store_directory("other/store")
+    assert ["here: file store", "here: file other store", "other: store"] == synced
+
+
+def test_a_parent_that_cannot_be_synced_is_in_the_way_of_a_new_directory_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that was given to the store may lie in one that is not the store's to open."""
+
+    def refuse(fs: PosixFileSystem, name: str = ".") -> None:
+        raise StorageError(errno.EACCES, "refused", fs.path + name)
+
+    monkeypatch.setattr(PosixFileSystem, "sync_directory", refuse)
+    (tmp_path / "given").mkdir()
+    make_store_directory(str(tmp_path / "given"))
+    with pytest.raises(StorageError):
+        make_store_directory(str(tmp_path / "new"))
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError) as caught:
+        make_store_directory(str(tmp_path / "file/store"))
+    assert errno.ENOTDIR == caught.value.errno
 
 
 def test_a_symbolic_link_is_never_followed(fs: PosixFileSystem, tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from itertools import count
 from pathlib import Path
 
-from lsmproc.formats.file_names import TMP_DIRECTORY
+import pytest
+
+from lsmproc.errors import StorageError
+from lsmproc.formats.file_names import TMP_DIRECTORY, manifest_name
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.storage.manifest import LogManifest, publish_current
+from lsmproc.storage.manifest import LogManifest, SnapshotManifest, read_manifest
 from lsmproc.storage.version import Version
 from lsmproc.storage.version_set import FileNumbers
-from tests.faults.faulty_file_system import FaultPlan
+from tests.faults.faulty_file_system import WRITES, FaultPlan
 
 
 def test_current_is_renamed_only_between_syncs_of_file_and_directory(tmp_path: Path) -> None:
@@ -49,6 +54,60 @@ def test_a_temporary_left_by_a_crash_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / TMP_DIRECTORY).mkdir()
     (tmp_path / TMP_DIRECTORY / "CURRENT-5").write_bytes(b"junk")
     fs = FaultPlan().open_file_system(str(tmp_path))
-    publish_current(fs, 5)
+    LogManifest(fs, b"u" * 16, Version(), FileNumbers(5).take).close()
     fs.shut()
     assert (tmp_path / "CURRENT").read_bytes().startswith(b"MANIFEST-000005 ")
+
+
+@pytest.mark.parametrize("make", [LogManifest, SnapshotManifest])
+def test_failed_rolls_leave_nothing_behind(tmp_path: Path, make: type[LogManifest | SnapshotManifest]) -> None:
+    """Each operation of a roll fails in turn; afterwards one manifest is there, the one that CURRENT names."""
+    plan = FaultPlan()
+    fs = plan.open_file_system(str(tmp_path))
+    fs.make_directory(TMP_DIRECTORY)
+    manifest = make(fs, b"u" * 16, Version(), FileNumbers(1).take)
+    plan.error = errno.ENOSPC
+    for at in count():
+        live = manifest.number
+        plan.kinds = WRITES - {"unlink"}
+        plan.operations.clear()
+        plan.at = at
+        if isinstance(manifest, LogManifest):
+            manifest._whole = False
+        try:
+            manifest.append(VersionEdit(), Version())
+        except StorageError:
+            assert live == manifest.number
+            assert (tmp_path / manifest_name(live)).exists()
+            before_rename = not any(each.startswith(("sync_directory", "rename")) for each in plan.operations)
+            if before_rename:
+                assert [manifest_name(live)] == [path.name for path in tmp_path.glob("MANIFEST-*")]
+            assert read_manifest(fs).number == live or not before_rename
+        else:
+            if not plan.reached:
+                break
+    plan.at = None
+    assert at > 8
+    assert [manifest_name(manifest.number)] == [path.name for path in tmp_path.glob("MANIFEST-*")]
+    assert manifest.number == read_manifest(fs).number
+    assert [] == list((tmp_path / TMP_DIRECTORY).iterdir())
+    manifest.close()
+    fs.shut()
+
+
+@pytest.mark.parametrize("make", [LogManifest, SnapshotManifest])
+def test_an_edit_is_recorded_even_if_the_replaced_manifest_is_gone(
+    tmp_path: Path, make: type[LogManifest | SnapshotManifest]
+) -> None:
+    """The edit is durable before anything is removed, so that is no time to raise."""
+    fs = FaultPlan().open_file_system(str(tmp_path))
+    fs.make_directory(TMP_DIRECTORY)
+    manifest = make(fs, b"u" * 16, Version(), FileNumbers(1).take)
+    (tmp_path / manifest_name(1)).unlink()
+    if isinstance(manifest, LogManifest):
+        manifest.replace(Version())
+    else:
+        manifest.append(VersionEdit(), Version())
+    assert 2 == manifest.number == read_manifest(fs).number
+    manifest.close()
+    fs.shut()
