@@ -99,7 +99,10 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
             _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor)
             unusable += map(wal_name, live[position:])
             break
-        records.update(staged)
+        if records:
+            records.update(staged)
+        else:
+            records = staged  # Most logs are one segment: half a million records need no copy.
         segments.append(ReplayedSegment(fs, SegmentEnd(number, log.end, log.checksum, log.last_sequence)))
         empty = [] if staged else [*empty, name]
         last_sequence = max(last_sequence, log.last_sequence)
