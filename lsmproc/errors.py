@@ -15,7 +15,6 @@ Error:
     ├── ConfigError (ValueError)               every problem of a configuration, at once
     ├── RecordTooLargeError (ValueError)       a key, value or batch above its documented limit
     ├── WriteStallTimeout (TimeoutError)       a write's deadline passed while writes were stalled
-    ├── IteratorInvalidError (RuntimeError)    an iterator was asked for a record it does not stand on
     └── BackgroundError                        a flush or compaction failed for good
         └── WorkerDiedError                    ... because its worker process died
 
@@ -35,7 +34,6 @@ __all__ = [
     "DurabilityError",
     "Error",
     "ForkedHandleError",
-    "IteratorInvalidError",
     "LockedError",
     "NoSpaceError",
     "NotAStoreError",
@@ -128,10 +126,6 @@ class RecordTooLargeError(Error, ValueError):
 
 class WriteStallTimeout(Error, TimeoutError):  # noqa: N818 - it is a timeout, as the built-in one
     """Writes were stalled for longer than this write was willing to wait; nothing was written."""
-
-
-class IteratorInvalidError(Error, RuntimeError):
-    """An iterator was asked for a record while standing on none."""
 
 
 class BackgroundError(Error):

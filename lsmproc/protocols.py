@@ -234,10 +234,6 @@ class Priority(IntEnum):
     DEEPER = 2
 
 
-Request = "FlushRequest | CompactionRequest"
-Done = "FlushDone | CompactionDone"
-
-
 class Background(Protocol):
     """Runs jobs, elsewhere or here. ``on_reply`` gets the answer exactly once for each submitted request."""
 
