@@ -1,4 +1,7 @@
-"""What every test must keep: no process, no thread and no descriptor of this package outlives it."""
+"""What every test must keep: no process, no thread and no descriptor of this package outlives it.
+
+``pytest --full`` runs the exhaustive suites in their long form, about an hour; what they counted is printed at the end.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,44 @@ from types import ModuleType
 import psutil
 import pytest
 
+from tests.tally import Tally
+
 LEAK_GRACE_SECONDS = 2.0  # what has been told to end may take this long
 STAND_INS = Path(__file__).parent / "stand_ins"
 
 Eventually = Callable[..., None]
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The long form of the exhaustive suites."""
+    parser.addoption("--full", action="store_true", help="every byte, every operation, every kill: about an hour")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One tally for the run."""
+    config.stash[_TALLY] = Tally()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was checked."""
+    if lines := terminalreporter.config.stash[_TALLY].lines():
+        terminalreporter.section("how much was checked")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the long form was asked for."""
+    return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def tally(pytestconfig: pytest.Config) -> Tally:
+    """Where an exhaustive suite counts what it has checked, or could not."""
+    return pytestconfig.stash[_TALLY]
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ import pytest
 from lsmproc import LSMStore
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
+from lsmproc.stress.disk_model import POLICIES, Disk, DiskModel, lay_out
 from tests.faults.faulty_file_system import OpenFileSystem, QuickFileSystem
-from tests.faults.power_loss import POLICIES, Disk, DiskModel, lay_out
 
 State = dict[bytes, bytes]
 Writes = list[tuple[bytes, bytes | None]]

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from lsmproc.formats.log_format import HEADER_SIZE
-from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
 
 SECTOR_BYTES = 512
 
@@ -271,7 +271,15 @@ def _change_names(names: dict[str, int], operation: Operation) -> None:
 def lay_out(directory: Path, files: dict[str, bytes]) -> None:
     """Make ``directory`` hold just these files."""
     directory.mkdir()
-    for name, content in files.items():
-        path = directory / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
+    fs = PosixFileSystem(str(directory))
+    try:
+        for name, content in files.items():
+            if "/" in name:
+                fs.make_directory(os.path.dirname(name))
+            fd = fs.open(name, CREATE_NEW)
+            try:
+                fs.write_all(fd, content, 0)
+            finally:
+                fs.close(fd)
+    finally:
+        fs.shut()
