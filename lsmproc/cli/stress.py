@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import secrets
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
 lsmproc stress                                    40 owner kills and some of everything else, about a minute
-lsmproc stress --full                             200 owner kills, 100 of each kind of worker; about ten minutes
+lsmproc stress --full                             1000 owner kills, 500 worker kills, 500 power cuts each; an hour
+lsmproc stress --power-cuts 50 --volumes xfs      power cuts alone, as root
 lsmproc stress --owner-kills 1000 --dir /data/st  on the disk that you mean to use
 lsmproc stress --seed 7 --episode 3               one episode of an earlier run again
 lsmproc stress --sabotage ack-before-log          take a protection away: the run must fail
@@ -32,19 +37,22 @@ the store from before it was opened again, and says how to run the same cycles a
 Exit code 1: a promise was not kept, or the time was up before the first cycle, so that nothing was tested."""
 
 _MAX_THREADS = 64
+_NAMESPACE = "LSMPROC_STRESS_NAMESPACE"  # set in the child that has mounts of its own
 _QUICK = {
     "owner_kills": 40,
     "flush_worker_kills": 10,
     "compaction_worker_kills": 10,
     "worker_stops": 6,
     "log_damages": 6,
+    "power_cuts": 10,
 }
 _FULL = {
-    "owner_kills": 200,
-    "flush_worker_kills": 100,
-    "compaction_worker_kills": 100,
-    "worker_stops": 20,
-    "log_damages": 20,
+    "owner_kills": 1000,
+    "flush_worker_kills": 250,
+    "compaction_worker_kills": 250,
+    "worker_stops": 50,
+    "log_damages": 50,
+    "power_cuts": 500,
 }
 
 
@@ -73,6 +81,7 @@ def add_to(commands: Commands) -> None:
         ("compaction-worker-kills", "SIGKILL for a compaction worker"),
         ("worker-stops", "SIGSTOP for a worker, SIGCONT later; in half of them its owner is killed in between"),
         ("log-damages", "a byte of a sealed log segment flips before its flush"),
+        ("power-cuts", "power is lost, so often on each of --volumes; 1 in 8 hits the reopening too"),
     ):
         counts.add_argument(f"--{name}", type=count, metavar="N", help=text)
     bounds = parser.add_argument_group("bounds and choices")
@@ -84,6 +93,11 @@ def add_to(commands: Commands) -> None:
         help="seconds of load before each fault, drawn between the two (default 0.005:0.5); one number is both",
     )
     bounds.add_argument("--sync", metavar="NAMES", help="sync policies in turn: none,interval,every_write,mix")
+    bounds.add_argument(
+        "--volumes",
+        metavar="NAMES",
+        help="for power cuts: ext4,xfs (loop devices, need root) and model; default: what the machine can do",
+    )
     bounds.add_argument("--options", metavar="NAMES", help="option sets in turn, such as tiny,plain (default: all)")
     bounds.add_argument(
         "--threads",
@@ -104,6 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         _list_sabotages()
         return FINE
     plan = _plan(arguments)
+    if (code := _in_namespace(plan)) is not None:
+        return code
     directory = arguments.dir or str(Path(tempfile.gettempdir()) / f"lsmproc-stress-{plan.seed}-{secrets.token_hex(4)}")
     if not arguments.json:
         print(f"seed {plan.seed} in {directory}", flush=True)
@@ -131,6 +147,7 @@ def _plan(arguments: argparse.Namespace) -> StressPlan:
         sabotage=arguments.sabotage,
         sync=_names("--sync", arguments.sync, SYNC_POLICIES) or SYNC_POLICIES,
         option_sets=_names("--options", arguments.options, [each.name for each in OPTION_SETS]),
+        volumes=_volumes(arguments.volumes),
     )
     if arguments.threads is not None:
         plan = plan.replace(threads=arguments.threads)
@@ -138,6 +155,30 @@ def _plan(arguments: argparse.Namespace) -> StressPlan:
         plan = plan.replace(interval_seconds=arguments.interval)
     _check_that_it_tests(plan)
     return plan
+
+
+def _volumes(given: str | None) -> tuple[str, ...]:
+    """Where power is cut: everywhere it can be, or exactly where it was asked for."""
+    from lsmproc.stress.plan import POWER_VOLUMES  # noqa: PLC0415 - see run
+    from lsmproc.stress.volumes import missing_for  # noqa: PLC0415 - see run
+
+    asked = _names("--volumes", given, POWER_VOLUMES)
+    for name in asked:
+        if missing := missing_for(name):
+            raise CannotError(f"--volumes {name}: {missing}; leave it out, or use the volume model")
+    return asked or tuple(name for name in POWER_VOLUMES if missing_for(name) is None)
+
+
+def _in_namespace(plan: StressPlan) -> int | None:
+    """Run the command once more with mounts of its own, which end with it; None if it needs none, or has them."""
+    if not plan.power_cuts or plan.volumes == ("model",) or _NAMESPACE in os.environ:
+        return None
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "lsmproc", *sys.argv[1:]]
+    # It gets the Ctrl-C of the terminal as well, and ends with its report.
+    child = subprocess.Popen(command, env={**os.environ, _NAMESPACE: "1"})  # noqa: S603 - this very command
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return child.wait()
 
 
 def _check_that_it_tests(plan: StressPlan) -> None:
@@ -163,12 +204,10 @@ def _names(option: str, given: str | None, known: list[str] | tuple[str, ...]) -
 
 
 def _list_sabotages() -> None:
-    from lsmproc.stress.plan import POWER_SABOTAGE_NAMES, SABOTAGE_NAMES  # noqa: PLC0415 - see run
+    from lsmproc.stress.plan import SABOTAGE_NAMES  # noqa: PLC0415 - see run
 
     for name, text in SABOTAGE_NAMES.items():
         print(f"{name:26}{text}")
-    for name in POWER_SABOTAGE_NAMES:
-        print(f"{name:26}(not here: no kill shows it, only a power cut)")
 
 
 def _interval(text: str) -> tuple[float, float]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
 from lsmproc.formats.log_format import HEADER_SIZE
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
@@ -147,11 +148,11 @@ POLICIES = (
 class DiskModel:
     """The journal played again, and what a power cut may leave of it."""
 
-    def __init__(self) -> None:
-        """An empty directory."""
-        self.nodes: dict[int, _Node] = {}
-        self.durable_names: dict[str, int] = {}
-        self.names: dict[str, int] = {}
+    def __init__(self, names: Mapping[str, int] = MappingProxyType({}), files: Sequence[bytes] = ()) -> None:
+        """A directory whose files are durable: ``names`` with their nodes, ``files`` by node, which count from 1."""
+        self.nodes = {node: _Node(content) for node, content in enumerate(files, 1)}
+        self.durable_names = dict(names)
+        self.names = dict(names)
         self.pending_names: list[Operation] = []
         self.facts = {"begun": 0, "acked": 0, "synced": 0}
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from lsmproc.stress.operations import LoadShape
 from lsmproc.stress.oracle import Oracle, Problem
 from lsmproc.stress.owner_under_test import OwnerFailedError, OwnerUnderTest
-from lsmproc.stress.plan import CyclePlan, EpisodePlan, Fault, StressPlan
+from lsmproc.stress.plan import INTERVAL_PROMISE_SECONDS, POWER_FAULTS, CyclePlan, EpisodePlan, Fault, StressPlan
 from lsmproc.stress.report import CycleResult
+from lsmproc.stress.volumes import modelled_cut, volume_for
 from lsmproc.stress.worker_faults import (
     Victim,
     choose_worker,
@@ -35,10 +38,12 @@ class Episode:
         self._seed = plan.seed
         self._slow_seconds = plan.slow_seconds
         self._gone_seconds = plan.gone_seconds
-        self._store = root / "store"
+        self._volume = volume_for(episode.volume, root)
+        self._store = self._volume.store
         self._evidence = root / "evidence"
         self._settings: dict[str, Any] = {
             "path": str(self._store),
+            "volume": episode.volume,
             "seed": plan.seed,
             "load": episode.load.to_json_dict(),
             "options": {"wal_sync": _WAL_SYNC[episode.sync], "wal_sync_interval_ms": 50, **episode.options.options},
@@ -62,6 +67,7 @@ class Episode:
             self.plan.options.name,
             self.plan.sync,
             self._load.threads,
+            volume=self.plan.volume,
             after_ms=cycle.delay_seconds * 1000,
         )
         try:
@@ -86,6 +92,7 @@ class Episode:
             continue_worker(self._orphan)
         for owner in self._dead:
             owner.left(self._gone_seconds)
+        self._volume.remove()
 
     def _work(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
         self._loaded = True
@@ -94,7 +101,9 @@ class Episode:
         owner.tell({"do": "load", "cycle": cycle.number})
         owner.expect("loading")
         owner.run_for(cycle.delay_seconds)
-        if cycle.fault.ends_owner:
+        if cycle.fault in POWER_FAULTS:
+            self._cut_power(owner, cycle, result)
+        elif cycle.fault.ends_owner:
             self._kill_owner(owner, cycle, result)
         else:
             self._hit_worker(owner, cycle, result)
@@ -127,6 +136,37 @@ class Episode:
                 victim.run_for(chance.random() * 0.03)
                 self._bury(victim)
         self._open(result)
+
+    def _cut_power(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
+        old = owner.acks.received_before(time.monotonic() - INTERVAL_PROMISE_SECONDS)
+        self._volume.cut_power(owner, cycle.chance)
+        self._end_power_cut(owner)
+        result.acked = len(owner.acks.order)
+        self._oracle.cut(owner.acks.order, old if self.plan.sync == "interval" else 0)
+        self._copy_evidence()
+        if cycle.fault is Fault.CUT_POWER_REOPENING:
+            for _ in range(cycle.chance.randint(1, _MOST_REOPENINGS_KILLED)):
+                self._cut_power_while_opening(cycle.chance)
+        self._open(result)
+        result.survived = self._oracle.survived
+
+    def _cut_power_while_opening(self, chance: Random) -> None:
+        settings = self._settings
+        if modelled := self.plan.volume == "model":
+            settings = {**settings, "cut_opening": {"after": chance.randint(1, 40), **modelled_cut(chance)}}
+        victim = self._owner = OwnerUnderTest(settings)
+        if modelled:
+            victim.expect("cut")
+        else:
+            victim.expect("opening")
+            victim.run_for(chance.random() * 0.03)
+            self._volume.cut_power(victim, chance)
+        self._end_power_cut(victim)
+
+    def _end_power_cut(self, owner: OwnerUnderTest) -> None:
+        owner.kill_all()
+        self._owner = None
+        self._volume.restore_power()
 
     def _bury(self, owner: OwnerUnderTest) -> None:
         owner.kill()

@@ -21,6 +21,10 @@ class OptionSet:
     batch_max_records: int
     busy: bool  # flushes and compactions follow each other without a pause: worker kills find something to kill
 
+    def suits(self, volume: str) -> bool:
+        """Whether the set can be tried there: the model of a disk does not see what is stored into a mapping."""
+        return volume != "model" or self.options.get("wal") != "mapped"
+
 
 def _set(
     name: str, keys: int, value_max: int, options: dict[str, Any], *, batch_max: int = 12, busy: bool = True

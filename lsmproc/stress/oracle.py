@@ -1,7 +1,8 @@
 """The oracle: what the store must hold, kept in the parent and told by nothing but acknowledgements.
 
 For each thread the operations form one sequence. Those acknowledged count; the one after them may be there whole or
-not at all; those after that must not be. What is found of the open one is taken as the truth from then on.
+not at all; those after that must not be. What is found of the open one is taken as the truth from then on. What a
+power cut may take besides is the matter of ``power_oracle``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lsmproc.stress.operations import LoadShape, Operation, operations
+from lsmproc.stress.power_oracle import Ack, CutCycle
 from lsmproc.stress.stamped_value import OperationId, describe_value
 
 Record = tuple[bytes, bytes, int]  # key, value, sequence number, as the store shows it
@@ -33,7 +35,7 @@ class Written:
 class Problem:
     """One broken promise."""
 
-    kind: str  # "lost", "wrong", "resurrected", "torn batch", "order", "orphan", "left", "error", ...
+    kind: str  # "lost", "wrong", "resurrected", "torn batch", "hole", "order", "orphan", "left", "error", ...
     text: str
     history: tuple[str, ...] = ()  # the last operations on the key
 
@@ -50,6 +52,8 @@ class Oracle:
         self._history: defaultdict[bytes, deque[str]] = defaultdict(lambda: deque(maxlen=_HISTORY))
         self._streams: list[Iterator[Operation]] = []
         self._open: list[Operation | None] = [None] * shape.threads
+        self._cut: CutCycle | None = None
+        self.survived = 0  # operations of the cycle that a power cut ended, once they were looked at
 
     @property
     def pending(self) -> int:
@@ -69,10 +73,17 @@ class Oracle:
         self.acked += sum(acks)
         self._streams = []
 
+    def cut(self, order: Sequence[Ack], old: int) -> None:
+        """Power was lost after these acknowledgements, the first ``old`` of which are promised for their age."""
+        self._cut = CutCycle(self._streams, order, old)
+        self.acked += len(order)
+        self._streams = []
+
     def look(self, records: Iterable[Record]) -> list[Problem]:
         """Compare with what the store holds, and learn what became of the open operations."""
         found = {key: (value, sequence) for key, value, sequence in records}
-        problems = [problem for operation in self._open if operation for problem in self._settle(operation, found)]
+        problems = self._settle_cut(found) if self._cut else []
+        problems += [problem for operation in self._open if operation for problem in self._settle(operation, found)]
         self._open = [None] * self._shape.threads
         for key in sorted(found.keys() | self._state.keys()):
             problems += self._compare(key, found)
@@ -88,6 +99,18 @@ class Oracle:
             self._history[key].append(
                 f"cycle {identity.cycle} thread {identity.thread} #{identity.index}: {what}, {how}"
             )
+
+    def _settle_cut(self, found: dict[bytes, tuple[bytes, int]]) -> list[Problem]:
+        """Find out what a power cut has left, and take it for the truth if it may be."""
+        assert self._cut is not None
+        held = {key: value for key, (value, _) in found.items()}
+        survivors, problems = self._cut.survivors(self._value, held, self._seed)
+        for count, performed in zip(survivors, self._cut.operations, strict=True):
+            for operation in performed[:count]:
+                self._apply(operation, "there after a power cut")
+        self.survived = sum(survivors)
+        self._cut = None
+        return [Problem(kind, text) for kind, text in problems]
 
     def _settle(self, operation: Operation, found: dict[bytes, tuple[bytes, int]]) -> Iterator[Problem]:
         """Find out whether an open operation happened: all its records or none."""

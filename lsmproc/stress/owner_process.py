@@ -25,6 +25,7 @@ from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.storage.manifest import read_manifest
 from lsmproc.store import LSMStore
 from lsmproc.stress.channel import MessageStream, acknowledge, send
+from lsmproc.stress.fragile_disk import FragileDisk
 from lsmproc.stress.operations import LoadShape, Operation, keys_of, operations
 from lsmproc.stress.sabotage import apply_sabotage
 
@@ -46,13 +47,23 @@ class OwnerProcess:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._tear: dict[str, Any] | None = None  # which write is cut short by the death of this process, and where
+        self._cut_opening: dict[str, Any] = settings.get("cut_opening", {})
         config = LSMConfig.from_options(settings["path"], **settings["options"])
-        self._env = Env.of(config)
-        self._env.open_file_system = self._open_file_system
+        self._disk = FragileDisk(settings["path"]) if settings["volume"] == "model" else None
+        if self._disk is None:
+            self._env = Env.of(config)
+            self._env.open_file_system = self._open_file_system
+        else:
+            # Jobs in threads of this process, so that one journal sees every file.
+            self._env = Env(background="thread", open_file_system=self._disk.open_file_system)
+            if self._cut_opening:
+                self._disk.lose_power_after(self._cut_opening["after"], lambda: self._cut(self._cut_opening))
         self.reply({"is": "opening"})
         started = time.perf_counter()
         self._db = LSMStore(config, env=self._env)
         seconds = time.perf_counter() - started
+        if self._cut_opening:
+            self._cut(self._cut_opening)  # It had fewer steps than that.
         self.reply({"is": "opened", "seconds": seconds, "orphans": _orphans(settings["path"])})
 
     def reply(self, message: dict[str, Any]) -> None:
@@ -73,6 +84,8 @@ class OwnerProcess:
                 self.reply({"is": "workers", **self._workers()})
             case "sealed":
                 self.reply({"is": "sealed", "segments": self._sealed()})
+            case "cut":
+                self._cut(command)
             case "tear":
                 self._tear = command
             case "close":
@@ -97,6 +110,12 @@ class OwnerProcess:
                 os.kill(os.getpid(), signal.SIGKILL)
             tear["skip"] -= 1
         return os.pwrite(fd, data, offset)
+
+    def _cut(self, command: dict[str, Any]) -> None:
+        """Lose power: from here on nothing that this process writes counts."""
+        assert self._disk is not None
+        self._disk.lose_power(command["policy"], command["seed"])
+        self.reply({"is": "cut"})
 
     def _start_load(self, cycle: int) -> None:
         self._stopping.clear()

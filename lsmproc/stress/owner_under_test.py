@@ -92,6 +92,18 @@ class OwnerUnderTest:
         self.tell({"do": question})
         return self.expect(answer, timeout)
 
+    def kill_all(self) -> None:
+        """SIGKILL for the child and every process that it has started, and wait until they are gone."""
+        self.kill()
+        deadline = time.monotonic() + REPLY_SECONDS
+        while pids := _session(self.pid):
+            if time.monotonic() >= deadline:
+                raise OwnerFailedError(f"the processes {pids} cannot be killed")
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            select.poll().poll(1)
+
     def run_for(self, seconds: float) -> None:
         """Let the child work for a while. Raises OwnerFailedError when a write of it failed."""
         deadline = time.monotonic() + seconds

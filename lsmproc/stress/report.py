@@ -17,6 +17,8 @@ _COUNTED = {
     "foreign": "wrong",
     "resurrected": "wrong",
     "torn batch": "wrong",
+    "hole": "lost",
+    "no prefix": "wrong",
     "order": "wrong",
     "reads differ": "wrong",
     "orphan": "orphans",
@@ -36,22 +38,31 @@ class CycleResult:
     options: str
     sync: str
     threads: int
+    volume: str = "directory"
     after_ms: float = 0.0  # from the start of the load to the fault
     acked: int = 0  # operations of this cycle
     pending: int = 0
+    survived: int | None = None  # operations of this cycle that a power cut has left
     records: int = 0  # in the store when it was looked at
     victim: str = ""  # the worker that was hit and what it was doing
     restart_ms: float | None = None  # from the kill of a worker until a job of its kind runs
     reopen_ms: list[float] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def fault_and_volume(self) -> str:
+        """What the cycle counts as."""
+        return self.fault if self.volume == "directory" else f"{self.fault} on {self.volume}"
+
     def line(self) -> str:
         """The cycle in one line."""
         parts = [
-            f"#{self.number:04d} seed={self.seed} {self.options}/{self.sync}/{self.threads}t",
+            f"#{self.number:04d} seed={self.seed} {self.options}/{self.sync}/{self.threads}t/{self.volume}",
             f"kill={self.fault}{'@' + self.victim if self.victim else ''} after={self.after_ms:.0f}ms",
             f"acked={self.acked:,} pending={self.pending} records={self.records:,}",
         ]
+        if self.survived is not None:
+            parts.append(f"survived={self.survived:,}")
         if self.restart_ms is not None:
             parts.append(f"restart={self.restart_ms:.0f}ms")
         if self.reopen_ms:
@@ -95,7 +106,7 @@ class StressReport:
         return {
             "cycles": len(self.cycles),
             "planned": self.planned,
-            "faults": dict(Counter(cycle.fault for cycle in self.cycles)),
+            "faults": dict(Counter(cycle.fault_and_volume for cycle in self.cycles)),
             "acked": sum(cycle.acked for cycle in self.cycles),
             **{name: problems[name] for name in (*dict.fromkeys(_COUNTED.values()), "errors")},
             "reopen_ms": _spread(reopen),

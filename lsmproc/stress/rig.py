@@ -14,7 +14,7 @@ from lsmproc.stress.plan import EpisodePlan, StressPlan, episodes
 from lsmproc.stress.report import CycleResult, StressReport
 
 MARKER = "LSMPROC-STRESS"  # a directory with this file was made by the rig and may be emptied by it
-_OWN_NAMES = ("store", "evidence")
+_OWN_NAMES = ("store", "store.cut", "volume", "evidence")
 
 
 def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -> StressReport:
@@ -57,6 +57,7 @@ def replay_command(plan: StressPlan) -> str:
         ("--compaction-worker-kills", plan.compaction_worker_kills),
         ("--worker-stops", plan.worker_stops),
         ("--log-damages", plan.log_damages),
+        ("--power-cuts", plan.power_cuts),
     ):
         words += [option, str(count)]
     defaults = StressPlan(plan.seed)
@@ -66,6 +67,8 @@ def replay_command(plan: StressPlan) -> str:
         words += ["--sync", ",".join(plan.sync)]
     if plan.option_sets:
         words += ["--options", ",".join(plan.option_sets)]
+    if plan.volumes != defaults.volumes:
+        words += ["--volumes", ",".join(plan.volumes)]
     if plan.threads != defaults.threads:
         words += ["--threads", ",".join(map(str, plan.threads))]
     if plan.sabotage:

@@ -47,7 +47,7 @@ def test_the_replay_command_names_all_that_matters() -> None:
     plan = PLAN.replace(only_episode=2, sync=("mix",), threads=(1,))
     assert (
         "lsmproc stress --seed 3 --episode 2 --owner-kills 25 --flush-worker-kills 5 --compaction-worker-kills 5 "
-        "--worker-stops 4 --log-damages 2 --sync mix --threads 1"
+        "--worker-stops 4 --log-damages 2 --power-cuts 0 --sync mix --threads 1"
     ) == replay_command(plan)
 
 

@@ -42,6 +42,8 @@ SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5), "gone_seconds": 2.0},
         {"left"},
     ),
+    "skip-directory-sync": ({"power_cuts": 200, "volumes": ("model",), "option_sets": ("tiny",)}, {"error", "lost"}),
+    "skip-table-sync": ({"power_cuts": 200, "volumes": ("model",), "option_sets": ("tiny",)}, {"error", "lost"}),
 }
 
 
