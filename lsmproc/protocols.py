@@ -149,6 +149,10 @@ class TableReader(Protocol):
     """Reads one immutable table. Thread-safe, without locks on the read path."""
 
     metadata: FileMetadata
+    filter: tuple[Sequence[int], int]  # words and their count, to be probed as bloom_filter.py says, before ``find``
+
+    def find(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
+        """As get, without asking the filter: the caller has done so."""
 
     def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """The value, None for a tombstone, MISSING if the table does not hold the key."""

@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 import xxhash
 
+from lsmproc.formats.bloom_filter import filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
@@ -25,6 +26,7 @@ from lsmproc.protocols import MISSING, Columns, Memtable, Missing, TableReader
 from lsmproc.storage.version import Version
 
 _hash_of = xxhash.xxh3_64_intdigest
+_MASKS = filter_masks()
 
 NEWEST = (1 << 64) - 1
 
@@ -51,7 +53,7 @@ class ImmutableMemtable:
 class ReadView:
     """An immutable state of the store. The attributes are for the hot path and for building the next view."""
 
-    __slots__ = ("_open_reader", "_runs", "entries", "immutables", "memtable", "older_entries", "version")
+    __slots__ = ("_level0", "_levels", "_open_reader", "entries", "immutables", "memtable", "older_entries", "version")
 
     def __init__(
         self,
@@ -70,10 +72,10 @@ class ReadView:
         self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
         self.version = version
         self._open_reader = open_reader
-        # Sorted runs, newest first: the last keys of a run's tables, and their readers.
-        self._runs = tuple(
-            (tuple(file.largest for file in run), tuple(map(open_reader, run)))
-            for run in (*((file,) for file in version.levels[0]), *filter(None, version.levels[1:]))
+        self._level0 = tuple(map(open_reader, version.levels[0]))
+        # Of each deeper level that holds anything: the last keys of its tables, and their readers.
+        self._levels = tuple(
+            ([file.largest for file in level], tuple(map(open_reader, level))) for level in version.levels[1:] if level
         )
 
     def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
@@ -99,12 +101,23 @@ class ReadView:
     def get_from_tables(self, key: bytes) -> bytes | None:
         """As get, for a key that no memtable holds."""
         key_hash = _hash_of(key)
-        for largest_keys, readers in self._runs:
-            index = bisect_left(largest_keys, key)
-            if index < len(readers):
-                value = readers[index].get(key, key_hash)
+        place = key_hash >> 12
+        mask = _MASKS[key_hash & 4095]
+        for reader in self._level0:
+            words, word_count = reader.filter
+            if words[place % word_count] & mask == mask:
+                value = reader.find(key, key_hash)
                 if value is not MISSING:
                     return value  # type: ignore[return-value]
+        for largest_keys, readers in self._levels:
+            index = bisect_left(largest_keys, key)
+            if index < len(largest_keys):
+                reader = readers[index]
+                words, word_count = reader.filter
+                if words[place % word_count] & mask == mask:
+                    value = reader.find(key, key_hash)
+                    if value is not MISSING:
+                        return value  # type: ignore[return-value]
         return None
 
     def get_at(self, key: bytes, sequence: int) -> bytes | None:
@@ -126,17 +139,12 @@ class ReadView:
                 source = "immutable memtable" if depth else "memtable"
                 return None if seen[1] is None else Entry(seen[1], seen[0], source, None, None, 0)
         key_hash = _hash_of(key)
-        probes = 0
-        for largest_keys, readers in self._runs:
-            index = bisect_left(largest_keys, key)
-            if index == len(readers):
-                continue
-            probes += 1
-            found = readers[index].lookup(key, key_hash)
+        for probes, reader in enumerate((*self._level0, *self._readers_at(key)), 1):
+            found = reader.lookup(key, key_hash)
             if not isinstance(found, Missing):
                 if found[1] is None:
                     return None
-                number = readers[index].metadata.number
+                number = reader.metadata.number
                 return Entry(found[1], found[0], "table", self._level_of(number), number, probes)
         return None
 
@@ -160,6 +168,13 @@ class ReadView:
             if level
         ]
         return merge_windows_reverse(sources) if reverse else merge_windows(sources)  # type: ignore[return-value]
+
+    def _readers_at(self, key: bytes) -> Iterator[TableReader]:
+        """Of each level below level 0, the one table that may hold ``key``."""
+        for largest_keys, readers in self._levels:
+            index = bisect_left(largest_keys, key)
+            if index < len(largest_keys):
+                yield readers[index]
 
     def _level_of(self, number: int) -> int:
         return next(level for level, file in self.version.files() if file.number == number)

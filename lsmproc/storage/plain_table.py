@@ -18,6 +18,7 @@ from lsmproc.formats.block import (
     seal_block,
     sequence_planes,
 )
+from lsmproc.formats.bloom_filter import NoFilter
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.table_format import (
     MAX_SECTION_BYTES,
@@ -125,10 +126,16 @@ class PlainTableReader:
         self._loading = Lock()
         self._records: dict[bytes, bytes | None] | None = None
         self._sequences: list[int] = []
+        maybe = NoFilter()  # a dict says no as fast as a filter
+        self.filter = (maybe.words, maybe.word_count)
         self._positions: dict[bytes, int] | None = None  # made at the first lookup
 
-    def get(self, key: bytes, _key_hash: int, /) -> bytes | Missing | None:
+    def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""
+        return self.find(key, key_hash)
+
+    def find(self, key: bytes, _key_hash: int, /) -> bytes | Missing | None:
+        """See TableReader.find."""
         records = self._records
         if records is None:
             records = self._load()

@@ -228,7 +228,7 @@ def test_records_out_of_order_are_refused(fs: PosixFileSystem, options: TableOpt
 
 @ALL_OPTIONS
 def test_many_threads_read_one_reader(fs: PosixFileSystem, options: TableOptions) -> None:
-    """Loading, caching, unfolding and evicting under four threads never gives a wrong value."""
+    """Loading, caching and evicting under four threads never gives a wrong value."""
     records = fixed_records(2000)
     metadata = write_table(fs, "t", records, options)
     reader = read_table(fs, metadata, "t", cache=BlockCache(150_000))
