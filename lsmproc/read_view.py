@@ -23,6 +23,7 @@ from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
 from lsmproc.protocols import MISSING, Columns, Memtable, Missing, TableReader
+from lsmproc.storage.row_cache import RowCache
 from lsmproc.storage.version import Version
 
 _hash_of = xxhash.xxh3_64_intdigest
@@ -53,7 +54,17 @@ class ImmutableMemtable:
 class ReadView:
     """An immutable state of the store. The attributes are for the hot path and for building the next view."""
 
-    __slots__ = ("_level0", "_levels", "_open_reader", "entries", "immutables", "memtable", "older_entries", "version")
+    __slots__ = (
+        "_level0",
+        "_levels",
+        "_open_reader",
+        "entries",
+        "immutables",
+        "memtable",
+        "older_entries",
+        "row_cache",
+        "version",
+    )
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class ReadView:
         immutables: tuple[ImmutableMemtable, ...],  # newest first
         version: Version,
         open_reader: Callable[[FileMetadata], TableReader],
+        row_cache: RowCache,
     ) -> None:
         """Bind the sources. Tables that are new get their readers, which looks at their files' size and magic.
 
@@ -72,6 +84,7 @@ class ReadView:
         self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
         self.version = version
         self._open_reader = open_reader
+        self.row_cache = row_cache  # of this version's records: see row_cache.py
         self._level0 = tuple(map(open_reader, version.levels[0]))
         # Of each deeper level that holds anything: the last keys of its tables, and their readers.
         self._levels = tuple(
@@ -81,11 +94,13 @@ class ReadView:
     def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
         """The view after an edit; ``flushed`` is the memtable whose table the edit added."""
         immutables = tuple(immutable for immutable in self.immutables if immutable is not flushed)
-        return ReadView(self.memtable, immutables, version, self._open_reader)
+        row_cache = self.row_cache if flushed is None else self.row_cache.after_flush()
+        return ReadView(self.memtable, immutables, version, self._open_reader, row_cache)
 
     def with_rotated(self, memtable: Memtable, immutable: ImmutableMemtable) -> ReadView:
         """The view after a rotation: ``immutable`` holds what was the memtable."""
-        return ReadView(memtable, (immutable, *self.immutables), self.version, self._open_reader)
+        immutables = (immutable, *self.immutables)
+        return ReadView(memtable, immutables, self.version, self._open_reader, self.row_cache)
 
     def get(self, key: bytes) -> bytes | None:
         """The newest value of ``key``, or None if there is none."""
@@ -100,6 +115,9 @@ class ReadView:
 
     def get_from_tables(self, key: bytes) -> bytes | None:
         """As get, for a key that no memtable holds."""
+        row = self.row_cache.rows.get(key)
+        if row is not None:
+            return row
         key_hash = _hash_of(key)
         place = key_hash >> 12
         mask = _MASKS[key_hash & 4095]
@@ -108,6 +126,8 @@ class ReadView:
             if words[place % word_count] & mask == mask:
                 value = reader.find(key, key_hash)
                 if value is not MISSING:
+                    if value is not None:
+                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
         for largest_keys, readers in self._levels:
             index = bisect_left(largest_keys, key)
@@ -117,6 +137,8 @@ class ReadView:
                 if words[place % word_count] & mask == mask:
                     value = reader.find(key, key_hash)
                     if value is not MISSING:
+                        if value is not None:
+                            self.row_cache.offer(key, value)  # type: ignore[arg-type]
                         return value  # type: ignore[return-value]
         return None
 

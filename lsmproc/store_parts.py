@@ -109,7 +109,7 @@ class StoreParts:
         memtable.entries.update(opened.replayed.records)
         return WritePath(
             self.log,
-            ReadView(memtable, (), opened.version_set.current, self.tables.reader),
+            ReadView(memtable, (), opened.version_set.current, self.tables.reader, self.env.row_budget.make_cache()),
             opened.last_sequence,
             self.controller,
             now_ns=opened.fs.now_ns,
