@@ -20,9 +20,10 @@ from lsmproc.formats.bloom_filter import filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
+from lsmproc.iterators.short_ranges import level_part, merged_part, merged_part_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
-from lsmproc.protocols import MISSING, Columns, Memtable, Missing, TableReader
+from lsmproc.protocols import MISSING, Columns, Memtable, Missing, Part, TableReader
 from lsmproc.storage.row_cache import RowCache
 from lsmproc.storage.version import Version
 
@@ -86,9 +87,11 @@ class ReadView:
         self._open_reader = open_reader
         self.row_cache = row_cache  # of this version's records: see row_cache.py
         self._level0 = tuple(map(open_reader, version.levels[0]))
-        # Of each deeper level that holds anything: the last keys of its tables, and their readers.
+        # Of each deeper level that holds anything: the last keys of its tables, their readers, and their first keys.
         self._levels = tuple(
-            ([file.largest for file in level], tuple(map(open_reader, level))) for level in version.levels[1:] if level
+            ([file.largest for file in level], tuple(map(open_reader, level)), [file.smallest for file in level])
+            for level in version.levels[1:]
+            if level
         )
 
     def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
@@ -129,7 +132,7 @@ class ReadView:
                     if value is not None:
                         self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
-        for largest_keys, readers in self._levels:
+        for largest_keys, readers, _ in self._levels:
             index = bisect_left(largest_keys, key)
             if index < len(largest_keys):
                 reader = readers[index]
@@ -170,6 +173,29 @@ class ReadView:
                 return Entry(found[1], found[0], "table", self._level_of(number), number, probes)
         return None
 
+    def part(
+        self, start: bytes | None, stop: bytes | None, sequence: int, count: int, *, reverse: bool, fill_cache: bool
+    ) -> tuple[list[bytes], list[bytes | None], bytes | None]:
+        """About the first ``count`` records of [start, stop), or in reverse the last, as a reader at ``sequence`` sees
+        them, ascending, tombstones (None) included; and the start, or in reverse the stop, at which to go on, or None.
+        """
+        parts: list[Part] = []
+        for memtable in (self.memtable, *[immutable.memtable for immutable in self.immutables]):
+            if memtable.entries:
+                keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
+                parts.append((keys, 0, len(keys), bound, values))
+        for reader in self._level0:
+            file = reader.metadata
+            if (start is None or file.largest >= start) and (stop is None or file.smallest < stop):
+                part = reader.part(start, stop, reverse=reverse, fill_cache=fill_cache)
+                if part is not None:
+                    parts.append(part)
+        for level in self._levels:
+            part = level_part(level, start, stop, reverse=reverse, fill_cache=fill_cache)
+            if part is not None:
+                parts.append(part)
+        return (merged_part_reverse if reverse else merged_part)(parts, count)
+
     def windows(
         self, start: bytes | None, stop: bytes | None, sequence: int, *, reverse: bool, fill_cache: bool = True
     ) -> Iterator[Columns]:
@@ -193,7 +219,7 @@ class ReadView:
 
     def _readers_at(self, key: bytes) -> Iterator[TableReader]:
         """Of each level below level 0, the one table that may hold ``key``."""
-        for largest_keys, readers in self._levels:
+        for largest_keys, readers, _ in self._levels:
             index = bisect_left(largest_keys, key)
             if index < len(largest_keys):
                 yield readers[index]

@@ -65,7 +65,6 @@ class StoreParts:
             _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
         self.picker = _picker(config)
-        self.pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._synced_at = time.monotonic()
         self._closed = False
         self._ready = False  # while the store is being opened, nothing is handed to the background
@@ -151,9 +150,7 @@ class StoreParts:
 
     def pin(self) -> Pin:
         """Pin the present state for a reader; ends with the store at the latest."""
-        pin = Pin(self.write_path)
-        self.pins.add(pin)
-        return pin
+        return Pin(self.write_path)
 
     def close(self, timeout: float) -> None:
         """Stop everything, within about ``timeout`` seconds if workers are busy. Idempotent.
@@ -187,8 +184,6 @@ class StoreParts:
             stack.callback(self.lock.close)
             stack.callback(self.version_set.close)
             stack.callback(self.tables.close, _closed_error)
-            for pin in list(self.pins):
-                stack.callback(pin.close)
             if self.log is not None:
                 stack.callback(self.log.close)
             if hasattr(self, "write_path"):
@@ -207,8 +202,6 @@ class StoreParts:
 
         self.write_path.forked(make_error)
         self.maintenance.forked(make_error())
-        for pin in list(self.pins):
-            pin.forked(make_error)
         self.tables.forked(make_error)
         if self.log is not None:
             self.log.forked()

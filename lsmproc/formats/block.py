@@ -189,6 +189,23 @@ def decode_columns(raw: bytes) -> tuple[list[bytes], list[bytes | None]]:
     return keys, values  # type: ignore[return-value]
 
 
+def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
+    """The values of the records ``[start, stop)``, which are not none."""
+    count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
+    column = 20 + count + keys_bytes
+    if value_bytes:
+        first = column + _array_header_bytes(count) + start * value_bytes
+        end = first + (stop - start) * value_bytes
+    else:
+        bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
+        first, _ = _item(raw, column, values_bytes, bounds, start)
+        _, end = _item(raw, column, values_bytes, bounds, stop - 1)
+    values = decode_array(_array_header(stop - start) + raw[first:end])
+    if len(values) != stop - start or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
+        raise CorruptionError("the values column of a block is damaged")
+    return values  # type: ignore[return-value]
+
+
 def sequence_planes(raw: bytes) -> bytes:
     """The bytes of the sequences column, as they are; for :func:`decode_sequences`."""
     return raw[-8 * record_count(raw) :]
@@ -351,6 +368,11 @@ def _planes(sequences: Sequence[int]) -> bytes:
 def _array_header_bytes(count: int) -> int:
     """Bytes of msgpack's array header."""
     return 1 if count < 16 else 3 if count <= _WIDE else 5
+
+
+def _array_header(count: int) -> bytes:
+    """The array header of so many items."""
+    return bytes((0x90 | count,)) if count < 16 else msgpack.Packer().pack_array_header(count)
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

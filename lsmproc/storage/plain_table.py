@@ -6,6 +6,7 @@ builder holds all records until it finishes, and a reader holds them for as long
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from lsmproc.formats.table_format import (
     encode_footer,
     encode_properties,
 )
-from lsmproc.protocols import MISSING, Columns, Missing
+from lsmproc.protocols import MISSING, Columns, Missing, Part
 from lsmproc.storage.open_file import OpenFiles
 from lsmproc.storage.table_input import TableInput
 from lsmproc.storage.table_output import TableOutput, TableTotals
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.block_cache import BlockCache
     from lsmproc.storage.file_system import FileSystem
+
+_PART_RECORDS = 64
 
 
 class PlainTableBuilder:
@@ -126,6 +129,7 @@ class PlainTableReader:
         self._loading = Lock()
         self._records: dict[bytes, bytes | None] | None = None
         self._sequences: list[int] = []
+        self._keys: list[bytes] | None = None  # made at the first range
         maybe = NoFilter()  # a dict says no as fast as a filter
         self.filter = (maybe.words, maybe.word_count)
         self._positions: dict[bytes, int] | None = None  # made at the first lookup
@@ -162,6 +166,28 @@ class PlainTableReader:
         """See TableReader.find_block."""
         self._load()
         return 0 if key <= self.metadata.largest else 1
+
+    def part(
+        self,
+        start: bytes | None,
+        stop: bytes | None,
+        *,
+        reverse: bool,
+        fill_cache: bool,  # noqa: ARG002 (all is resident)
+    ) -> Part | None:
+        """See TableReader.part."""
+        records = self._load()
+        if self._keys is None:
+            self._keys = list(records)
+        keys = self._keys
+        low = 0 if start is None else bisect_left(keys, start)
+        high = len(keys) if stop is None else bisect_left(keys, stop)
+        first, end = (max(low, high - _PART_RECORDS), high) if reverse else (low, min(low + _PART_RECORDS, high))
+        if first >= end:
+            return None
+        bound = (keys[first] if first > low else None) if reverse else (keys[end] if end < high else None)
+        found = keys[first:end]
+        return found, 0, len(found), bound, list(map(records.__getitem__, found))
 
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:  # noqa: ARG002 (all is resident)
         """See TableReader.columns."""

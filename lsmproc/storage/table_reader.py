@@ -22,6 +22,7 @@ from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
     check_layout,
     decode_columns,
+    decode_keys,
     decode_sequences,
     find_record,
     find_value,
@@ -40,7 +41,7 @@ from lsmproc.formats.table_format import (
     decode_partition,
     decode_top_index,
 )
-from lsmproc.protocols import MISSING, Columns, Missing
+from lsmproc.protocols import MISSING, Columns, Missing, Part
 from lsmproc.storage.block_cache import BlockCache, Slots
 from lsmproc.storage.table_input import TableInput
 
@@ -154,6 +155,47 @@ class BlockTableReader:
         partition = directory.loaded[number] or self._load_partition(directory, number)
         return directory.firsts[number] + bisect_left(partition.last_keys, key)
 
+    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+        """See TableReader.part."""
+        if reverse:
+            return self._part_reverse(start, stop, fill_cache=fill_cache)
+        last_keys, blocks, partition = self._state
+        index = 0 if start is None else bisect_left(last_keys, start)
+        if index < len(last_keys):
+            raw = blocks[index]
+        else:
+            found = self._partition_of(b"" if start is None else start)
+            if found is None:
+                return None
+            partition, index = found
+            raw = partition.slots.blocks[index]
+        if raw is None:
+            raw = self._fetch(partition, index, fill_cache=fill_cache)
+        else:
+            partition.slots.hit[index] = 1
+            self._cache.hits += 1
+        keys = decode_keys(raw)
+        low = 0 if start is None else bisect_left(keys, start)
+        last_key = keys[-1]
+        if stop is not None and last_key >= stop:
+            high = bisect_left(keys, stop)
+            return (keys, low, high, None, raw) if low < high else None
+        # The bound is no key: the next block's first one is not known.
+        return keys, low, len(keys), None if last_key == self.metadata.largest else last_key + b"\0", raw
+
+    def _part_reverse(self, start: bytes | None, stop: bytes | None, *, fill_cache: bool) -> Part | None:
+        index = self.block_count - 1 if stop is None else min(self.find_block(stop), self.block_count - 1)
+        while True:
+            partition, place, _ = next(self._spans(index, 1))
+            raw = self._block(partition, place, fill_cache=fill_cache)
+            keys = decode_keys(raw)
+            high = len(keys) if stop is None else bisect_left(keys, stop)
+            if high or not index:
+                break
+            index -= 1  # The block that may hold the stop begins with it.
+        low = 0 if start is None else bisect_left(keys, start)
+        return (keys, low, high, keys[0] if index and low == 0 else None, raw) if low < high else None
+
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:
         """See TableReader.columns."""
         keys: list[bytes] = []
@@ -224,20 +266,21 @@ class BlockTableReader:
         partition = directory.loaded[number] or self._load_partition(directory, number)
         return partition, bisect_left(partition.last_keys, key)
 
-    def _block(self, partition: _Partition, index: int) -> bytes:
+    def _block(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
         """One raw block, from the cache if it is there."""
         raw = partition.slots.blocks[index]
         if raw is None:
-            return self._fetch(partition, index)
+            return self._fetch(partition, index, fill_cache=fill_cache)
         partition.slots.hit[index] = 1
         self._cache.hits += 1
         return raw
 
-    def _fetch(self, partition: _Partition, index: int) -> bytes:
+    def _fetch(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
         """Read one raw block and offer it to the cache."""
         offset, end = partition.offsets[index : index + 2]
         raw = self._input.section(offset, end - offset)
-        self._cache.insert(partition.slots, index, raw)
+        if fill_cache:
+            self._cache.insert(partition.slots, index, raw)
         return raw
 
     def _raw_blocks(self, partition: _Partition, start: int, stop: int) -> Iterator[bytes]:
