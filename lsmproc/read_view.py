@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 
 import xxhash
 
-from lsmproc.formats.bloom_filter import filter_masks
+from lsmproc.formats.bloom_filter import PLACE_MASK, filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
@@ -122,7 +122,7 @@ class ReadView:
         if row is not None:
             return row
         key_hash = _hash_of(key)
-        place = key_hash >> 12
+        place = key_hash >> 12 & PLACE_MASK
         mask = _MASKS[key_hash & 4095]
         for reader in self._level0:
             words, word_count = reader.filter
@@ -133,16 +133,17 @@ class ReadView:
                         self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
         for largest_keys, readers, _ in self._levels:
-            index = bisect_left(largest_keys, key)
-            if index < len(largest_keys):
-                reader = readers[index]
-                words, word_count = reader.filter
-                if words[place % word_count] & mask == mask:
-                    value = reader.find(key, key_hash)
-                    if value is not MISSING:
-                        if value is not None:
-                            self.row_cache.offer(key, value)  # type: ignore[arg-type]
-                        return value  # type: ignore[return-value]
+            try:
+                reader = readers[bisect_left(largest_keys, key)]
+            except IndexError:
+                continue
+            words, word_count = reader.filter
+            if words[place % word_count] & mask == mask:
+                value = reader.find(key, key_hash)
+                if value is not MISSING:
+                    if value is not None:
+                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
+                    return value  # type: ignore[return-value]
         return None
 
     def get_at(self, key: bytes, sequence: int) -> bytes | None:

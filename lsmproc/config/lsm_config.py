@@ -209,7 +209,7 @@ class LSMConfig:
         high=32,
         what="Bits of filter per key by level; upper levels get more, since every read passes them (Monkey).",
         when="Raise if lookups of missing keys dominate; lower where memory is short.",
-        costs="At 12 bits 1.1 % false positives, at 16 bits 0.5 %; 1.5 or 2 bytes of memory per key.",
+        costs="At 12 bits 1.2 % false positives, at 16 bits 0.5 %; 1.5 or 2 bytes of memory per key.",
     )
     # Shape of the tree
 

@@ -26,10 +26,6 @@ class Codec(IntEnum):
 
 _ZSTD_LEVEL = 1
 
-# For what every read of a block does. Plain numbers: to look a member of an enum up takes longer than to compare it.
-_decompress_lz4 = lz4.block.decompress
-_NONE, _LZ4, _ZSTD = map(int, Codec)
-
 # A block is stored raw unless compression saves at least this part of it.
 _LEAST_SAVING = 8
 
@@ -60,14 +56,14 @@ def compress(raw: bytes, codec: Codec) -> tuple[int, bytes]:
 
 def decompress(payload: bytes, codec: int, raw_length: int) -> bytes:
     """The inverse of :func:`compress`; raises CorruptionError unless exactly ``raw_length`` bytes come out."""
-    if codec == _LZ4:
+    if codec == Codec.LZ4:
         try:
-            raw: bytes = _decompress_lz4(payload, raw_length)
+            raw: bytes = lz4.block.decompress(payload, uncompressed_size=raw_length)
         except (lz4.block.LZ4BlockError, ValueError, OverflowError) as error:
             raise CorruptionError(f"lz4 data cannot be decompressed: {error}") from error
-    elif codec == _NONE:
+    elif codec == Codec.NONE:
         raw = payload
-    elif codec == _ZSTD:
+    elif codec == Codec.ZSTD:
         raw = _decompress_zstd(payload, raw_length)
     else:
         raise CorruptionError(f"compression codec {codec} is unknown")

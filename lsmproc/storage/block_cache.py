@@ -42,21 +42,26 @@ class BlockCache:
         self.used_bytes = 0
         self.hits = 0  # reads that found their block; counted without a lock: may miss a few
         self.misses = 0  # reads that had to fetch a block; the same
+        self.full = capacity_bytes == 0  # whether the next block of the size of the last one would push others out
         self._lock = RLock()  # reentrant: a table that is collected as garbage drops its blocks anywhere
         self._ring: deque[tuple[Slots, int]] = deque()  # a pair whose slot is empty is passed over
 
-    def insert(self, slots: Slots, index: int, raw: bytes) -> None:
-        """Cache a block that a read had to fetch, if the budget allows and no other thread was faster."""
+    def missed(self, slots: Slots, index: int, raw: bytes) -> None:
+        """Count a block that a read had to fetch, and cache it if it is admitted."""
         self.misses += 1
+        if not self.full or self.misses % ADMITTED == 0:
+            self.insert(slots, index, raw)
+
+    def insert(self, slots: Slots, index: int, raw: bytes) -> None:
+        """Cache a block, if the budget allows and no other thread was faster."""
         cost = len(raw) + _BLOCK_OVERHEAD
-        if self.used_bytes + cost > self.capacity_bytes and (
-            self.misses % ADMITTED or cost > self.capacity_bytes // _LARGEST_SHARE
-        ):
+        if cost > self.capacity_bytes // _LARGEST_SHARE:
             return
         with self._lock:
-            if cost > self.capacity_bytes // _LARGEST_SHARE or slots.blocks[index] is not None:
+            if slots.blocks[index] is not None:
                 return
             self._make_room(cost)
+            self.full = self.used_bytes + 2 * cost > self.capacity_bytes
             self.used_bytes += cost
             self._ring.append((slots, index))
             slots.blocks[index] = raw
@@ -67,12 +72,14 @@ class BlockCache:
             for index, raw in enumerate(slots.blocks):
                 if raw is not None:
                     self._empty(slots, index, raw)
+            self.full = self.capacity_bytes == 0
             self._ring = deque([pair for pair in self._ring if pair[0] is not slots])
 
     def resize(self, capacity_bytes: int) -> None:
         """Change the budget; evicts at once what no longer fits."""
         with self._lock:
             self.capacity_bytes = capacity_bytes
+            self.full = capacity_bytes == 0
             self._make_room(0)
 
     def _make_room(self, size: int) -> None:

@@ -29,8 +29,8 @@ class RowBudget:
         """Room for ``capacity_bytes``; 0 caches nothing."""
         self.capacity_bytes = capacity_bytes
         self._left = capacity_bytes  # changed without a lock: what threads lose of it is made good at the next start
-        self._offers = 0
-        self._started_over = False
+        self.offers = 0  # since all had to start over; the same
+        self.started_over = False
         self._caches: weakref.WeakSet[RowCache] = weakref.WeakSet()
         self._lock = RLock()
 
@@ -41,12 +41,8 @@ class RowBudget:
             self._caches.add(cache)
         return cache
 
-    def admits(self, size: int) -> bool:
-        """Whether a row of ``size`` bytes of key and value gets in, and if so, take its room."""
-        if self._started_over:
-            self._offers += 1
-            if self._offers % ADMITTED:
-                return False
+    def take(self, size: int) -> bool:
+        """Take the room of a row of ``size`` bytes of key and value; False if it is too large."""
         cost = size + _ROW_OVERHEAD
         if cost > self.capacity_bytes // _LARGEST_SHARE:
             return False
@@ -62,7 +58,7 @@ class RowBudget:
             for cache in self._caches:
                 cache.rows = {}
             self._left = self.capacity_bytes
-            self._started_over = True
+            self.started_over = True
 
 
 class RowCache:
@@ -77,7 +73,12 @@ class RowCache:
 
     def offer(self, key: bytes, value: bytes) -> None:
         """Keep what a read has found in the tables, if there is room for it."""
-        if self._budget.admits(len(key) + len(value)):
+        budget = self._budget
+        if budget.started_over:
+            budget.offers += 1
+            if budget.offers % ADMITTED:
+                return
+        if budget.take(len(key) + len(value)):
             self.rows[key] = value
 
     def after_flush(self) -> RowCache:

@@ -33,7 +33,7 @@ from lsmproc.formats.block import (
     unseal_block,
     value_at,
 )
-from lsmproc.formats.bloom_filter import BlockedBloomFilter, NoFilter, filter_masks
+from lsmproc.formats.bloom_filter import PLACE_MASK, BlockedBloomFilter, NoFilter, filter_masks
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
     MAX_SECTION_BYTES,
@@ -42,7 +42,7 @@ from lsmproc.formats.table_format import (
     decode_top_index,
 )
 from lsmproc.protocols import MISSING, Columns, Missing, Part
-from lsmproc.storage.block_cache import BlockCache, Slots
+from lsmproc.storage.block_cache import ADMITTED, BlockCache, Slots
 from lsmproc.storage.table_input import TableInput
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class BlockTableReader:
         """See TableReader.get."""
         words, word_count = self.filter
         mask = FILTER_MASKS[key_hash & 4095]
-        if words[(key_hash >> 12) % word_count] & mask != mask:
+        if words[(key_hash >> 12 & PLACE_MASK) % word_count] & mask != mask:
             return MISSING
         return self.find(key, key_hash)
 
@@ -132,7 +132,7 @@ class BlockTableReader:
         """See TableReader.lookup."""
         words, word_count = self.filter
         mask = FILTER_MASKS[key_hash & 4095]
-        if words[(key_hash >> 12) % word_count] & mask != mask:
+        if words[(key_hash >> 12 & PLACE_MASK) % word_count] & mask != mask:
             return MISSING
         found = self._partition_of(key)
         if found is None:
@@ -216,7 +216,7 @@ class BlockTableReader:
                     raws = list(self._raw_blocks(partition, index, end))
                     if fill_cache:
                         for place, raw in enumerate(raws, index):
-                            self._cache.insert(partition.slots, place, raw)
+                            self._cache.missed(partition.slots, place, raw)
                 for raw in raws:
                     block_keys, block_values = self._decode(raw, partition.offsets[index])
                     keys += block_keys
@@ -277,10 +277,14 @@ class BlockTableReader:
 
     def _fetch(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
         """Read one raw block and offer it to the cache."""
-        offset, end = partition.offsets[index : index + 2]
-        raw = self._input.section(offset, end - offset)
-        if fill_cache:
-            self._cache.insert(partition.slots, index, raw)
+        offsets = partition.offsets
+        offset = offsets[index]
+        raw = self._input.section(offset, offsets[index + 1] - offset)
+        cache = self._cache
+        cache.misses += 1
+        # As BlockCache.missed, without its frame where it would do nothing.
+        if fill_cache and (not cache.full or cache.misses % ADMITTED == 0):
+            cache.insert(partition.slots, index, raw)
         return raw
 
     def _raw_blocks(self, partition: _Partition, start: int, stop: int) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ def test_the_budget_holds() -> None:
     cache = BlockCache(10 * COST)
     slots = Slots(100)
     for i in range(100):
-        cache.insert(slots, i, RAW)
+        cache.missed(slots, i, RAW)
         assert cache.used_bytes <= 10 * COST
     assert 10 == len(held(slots))
     assert 100 == cache.misses
@@ -30,13 +30,13 @@ def test_once_full_one_miss_in_a_few_gets_in() -> None:
     cache = BlockCache(10 * COST)
     slots = Slots(200)
     for i in range(10):
-        cache.insert(slots, i, RAW)
+        cache.missed(slots, i, RAW)
     assert list(range(10)) == held(slots)
     for i in range(10, 10 + ADMITTED):
-        cache.insert(slots, i, RAW)
+        cache.missed(slots, i, RAW)
     assert 1 == sum(index >= 10 for index in held(slots))
     for _ in range(ADMITTED):
-        cache.insert(slots, 199, RAW)
+        cache.missed(slots, 199, RAW)
     assert 199 in held(slots)
 
 
@@ -45,7 +45,7 @@ def test_a_block_that_was_hit_outlives_those_that_were_not() -> None:
     cache = BlockCache(10 * COST)
     slots = Slots(1000)
     for i in range(1000):
-        cache.insert(slots, i, RAW)
+        cache.missed(slots, i, RAW)
         assert slots.blocks[0] is not None
         slots.hit[0] = 1
     assert 0 == held(slots)[0] < held(slots)[1]
@@ -57,8 +57,8 @@ def test_a_closed_tables_blocks_are_dropped() -> None:
     kept = Slots(5)
     closed = Slots(50)
     for i in range(50):
-        cache.insert(closed, i, RAW)
-        cache.insert(kept, i % 5, RAW)
+        cache.missed(closed, i, RAW)
+        cache.missed(kept, i % 5, RAW)
     cache.drop(closed)
     assert 5 * COST == cache.used_bytes
     assert [] == held(closed)
@@ -75,5 +75,5 @@ def test_a_block_too_large_for_its_share_is_not_cached() -> None:
         cache = BlockCache(capacity)
         slots = Slots(1)
         for _ in range(2 * ADMITTED):
-            cache.insert(slots, 0, RAW)
+            cache.missed(slots, 0, RAW)
         assert [] == held(slots)
