@@ -1,4 +1,4 @@
-"""What stores of one process share: worker pool, rate limiter, block cache, open files and one thread for chores.
+"""What stores of one process share: worker pool, rate limiter, caches, open files and one thread for chores.
 
 A service with fifty partitions opens fifty stores and still has one pool::
 
@@ -23,6 +23,7 @@ from lsmproc.rate_limiter import RateLimiter
 from lsmproc.storage.block_cache import BlockCache
 from lsmproc.storage.file_system import FileSystem, PosixFileSystem
 from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.row_cache import RowBudget
 from lsmproc.ticker import Ticker
 from lsmproc.workers.inline_background import InlineBackground
 from lsmproc.workers.process_background import ProcessBackground
@@ -44,6 +45,7 @@ _DECIDED_HERE = (
     "worker_hang_seconds",
     "rate_limit_bytes_per_sec",
     "block_cache_bytes",
+    "row_cache_bytes",
     "max_open_files",
 )
 _DEFAULTS = {field.name: field.default for field in fields(LSMConfig)}
@@ -56,7 +58,8 @@ class Env:
         background: runs the jobs.
         closed: whether the Env was closed.
         rate_limiter: paces what all workers write; ``rate_limiter.set_rate(bytes_per_second)`` works at any time.
-        block_cache: decoded blocks of all stores, under one byte budget.
+        block_cache: blocks of the tables of all stores, under one byte budget.
+        row_budget: the byte budget of the row caches of all stores.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Env:
         worker_hang_seconds: int = 300,
         rate_limit_bytes_per_sec: int | None = None,
         block_cache_bytes: int = 64 << 20,
+        row_cache_bytes: int = 8 << 20,
         max_open_files: int | None = None,
         open_file_system: Callable[[str], FileSystem] = PosixFileSystem,
     ) -> None:
@@ -87,12 +91,14 @@ class Env:
             worker_hang_seconds=worker_hang_seconds,
             rate_limit_bytes_per_sec=rate_limit_bytes_per_sec,
             block_cache_bytes=block_cache_bytes,
+            row_cache_bytes=row_cache_bytes,
             max_open_files=max_open_files,
         )
         self.closed = False
         self.kind = settings.background
         self.rate_limiter = RateLimiter(settings.rate_limit_bytes_per_sec)
         self.block_cache = BlockCache(settings.block_cache_bytes)
+        self.row_budget = RowBudget(settings.row_cache_bytes)
         self.open_files = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
         self.ticker = Ticker()
         self.flush_workers = settings.flush_workers
@@ -118,6 +124,7 @@ class Env:
             worker_hang_seconds=config.worker_hang_seconds,
             rate_limit_bytes_per_sec=config.rate_limit_bytes_per_sec,
             block_cache_bytes=config.block_cache_bytes,
+            row_cache_bytes=config.row_cache_bytes,
             max_open_files=config.max_open_files,
         )
 

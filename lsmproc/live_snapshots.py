@@ -24,16 +24,22 @@ class LiveSnapshots:
         """None yet."""
         self.newest = 0  # sequence number; 0 without a live snapshot, which is what every write asks for
         self._sequences: dict[int, int] = {}  # by token
-        self._live: list[int] = []  # the same, oldest first
+        self._live: list[int] | None = []  # the same, oldest first; None until it is asked for
         self._released: deque[int] = deque()  # tokens given back and not taken out yet
         self._tokens = count(1)
 
     def take(self, sequence: int) -> int:
-        """Keep what a reader at ``sequence`` sees; returns the token to release it with."""
+        """Keep what a reader at ``sequence`` sees; returns the token to release it with.
+
+        REQUIRES: not below the sequence number of any snapshot before.
+        """
+        if self._released:
+            self._forget_released()
         token = next(self._tokens)
         try:
             self._sequences[token] = sequence
-            self._forget_released()
+            self._live = None
+            self.newest = sequence or 1  # A store without writes has sequence 0, but its snapshots count as well.
         except BaseException:
             self._sequences.pop(token, None)  # Nobody will ever release it.
             raise
@@ -46,7 +52,7 @@ class LiveSnapshots:
     def sequences(self) -> tuple[int, ...]:
         """Sequence numbers of the live snapshots, oldest first."""
         self._forget_released()
-        return tuple(self._live)
+        return tuple(self._sequences.values())
 
     def linked(self, entry: MemtableEntry, replaced: MemtableEntry | None) -> MemtableEntry:
         """``entry``, with links to the older ones that live snapshots still see: at most one for each snapshot."""
@@ -63,6 +69,8 @@ class LiveSnapshots:
     def _pruned(self, newest: MemtableEntry) -> MemtableEntry:
         """``newest`` with those older entries of its chain that are the newest one to some live snapshot."""
         live = self._live
+        if live is None:
+            live = self._live = list(self._sequences.values())  # They were taken in this order.
         kept = [newest]
         entry = newest
         while len(entry) == _LINKED_LENGTH:
@@ -81,6 +89,5 @@ class LiveSnapshots:
             # In this order, so that an interrupt between the two forgets nothing.
             self._sequences.pop(self._released[0], None)
             self._released.popleft()
-        self._live = sorted(self._sequences.values())
-        # A store without writes has sequence 0, but its snapshots count as well.
-        self.newest = max(self._live[-1], 1) if self._live else 0
+        self._live = None
+        self.newest = (next(reversed(self._sequences.values())) or 1) if self._sequences else 0

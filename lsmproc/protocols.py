@@ -44,6 +44,11 @@ MemtableEntry = tuple[Any, ...]
 # Columns of ascending records: keys, their values (None is a tombstone).
 Columns = tuple[list[bytes], list["bytes | None"]]
 
+# A part of a sorted range: ascending keys, the first and the end of those that belong to it, the bound of what they
+# cover of the range (the start, or in reverse the stop, at which it goes on; None if that is all of it), and the values
+# beside the keys: a list, or the raw block that holds both.
+Part = tuple["list[bytes]", int, int, "bytes | None", "bytes | list[bytes | None]"]
+
 
 class Missing:
     """The type of MISSING: no entry at all, which is not the same as a tombstone (None)."""
@@ -153,6 +158,10 @@ class TableReader(Protocol):
     """Reads one immutable table. Thread-safe, without locks on the read path."""
 
     metadata: FileMetadata
+    filter: tuple[Sequence[int], int]  # words and their count, to be probed as bloom_filter.py says, before ``find``
+
+    def find(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
+        """As get, without asking the filter: the caller has done so."""
 
     def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """The value, None for a tombstone, MISSING if the table does not hold the key."""
@@ -166,6 +175,9 @@ class TableReader(Protocol):
 
     def find_block(self, key: bytes) -> int:
         """Index of the first block whose last key is >= key; block_count if there is none."""
+
+    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+        """What is at hand of [start, stop) next to its beginning, or in reverse to its end; None if that is nothing."""
 
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:
         """Keys and values of ``count`` adjacent blocks from block ``first``, ascending."""

@@ -16,15 +16,19 @@ from typing import NamedTuple, NoReturn
 
 import xxhash
 
+from lsmproc.formats.bloom_filter import PLACE_MASK, filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
+from lsmproc.iterators.short_ranges import level_part, merged_part, merged_part_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
-from lsmproc.protocols import MISSING, Columns, Memtable, Missing, TableReader
+from lsmproc.protocols import MISSING, Columns, Memtable, Missing, Part, TableReader
+from lsmproc.storage.row_cache import RowCache
 from lsmproc.storage.version import Version
 
 _hash_of = xxhash.xxh3_64_intdigest
+_MASKS = filter_masks()
 
 NEWEST = (1 << 64) - 1
 
@@ -51,7 +55,17 @@ class ImmutableMemtable:
 class ReadView:
     """An immutable state of the store. The attributes are for the hot path and for building the next view."""
 
-    __slots__ = ("_open_reader", "_runs", "entries", "immutables", "memtable", "older_entries", "version")
+    __slots__ = (
+        "_level0",
+        "_levels",
+        "_open_reader",
+        "entries",
+        "immutables",
+        "memtable",
+        "older_entries",
+        "row_cache",
+        "version",
+    )
 
     def __init__(
         self,
@@ -59,6 +73,7 @@ class ReadView:
         immutables: tuple[ImmutableMemtable, ...],  # newest first
         version: Version,
         open_reader: Callable[[FileMetadata], TableReader],
+        row_cache: RowCache,
     ) -> None:
         """Bind the sources. Tables that are new get their readers, which looks at their files' size and magic.
 
@@ -70,20 +85,25 @@ class ReadView:
         self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
         self.version = version
         self._open_reader = open_reader
-        # Sorted runs, newest first: the last keys of a run's tables, and their readers.
-        self._runs = tuple(
-            (tuple(file.largest for file in run), tuple(map(open_reader, run)))
-            for run in (*((file,) for file in version.levels[0]), *filter(None, version.levels[1:]))
+        self.row_cache = row_cache  # of this version's records: see row_cache.py
+        self._level0 = tuple(map(open_reader, version.levels[0]))
+        # Of each deeper level that holds anything: the last keys of its tables, their readers, and their first keys.
+        self._levels = tuple(
+            ([file.largest for file in level], tuple(map(open_reader, level)), [file.smallest for file in level])
+            for level in version.levels[1:]
+            if level
         )
 
     def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
         """The view after an edit; ``flushed`` is the memtable whose table the edit added."""
         immutables = tuple(immutable for immutable in self.immutables if immutable is not flushed)
-        return ReadView(self.memtable, immutables, version, self._open_reader)
+        row_cache = self.row_cache if flushed is None else self.row_cache.after_flush()
+        return ReadView(self.memtable, immutables, version, self._open_reader, row_cache)
 
     def with_rotated(self, memtable: Memtable, immutable: ImmutableMemtable) -> ReadView:
         """The view after a rotation: ``immutable`` holds what was the memtable."""
-        return ReadView(memtable, (immutable, *self.immutables), self.version, self._open_reader)
+        immutables = (immutable, *self.immutables)
+        return ReadView(memtable, immutables, self.version, self._open_reader, self.row_cache)
 
     def get(self, key: bytes) -> bytes | None:
         """The newest value of ``key``, or None if there is none."""
@@ -98,12 +118,31 @@ class ReadView:
 
     def get_from_tables(self, key: bytes) -> bytes | None:
         """As get, for a key that no memtable holds."""
+        row = self.row_cache.rows.get(key)
+        if row is not None:
+            return row
         key_hash = _hash_of(key)
-        for largest_keys, readers in self._runs:
-            index = bisect_left(largest_keys, key)
-            if index < len(readers):
-                value = readers[index].get(key, key_hash)
+        place = key_hash >> 12 & PLACE_MASK
+        mask = _MASKS[key_hash & 4095]
+        for reader in self._level0:
+            words, word_count = reader.filter
+            if words[place % word_count] & mask == mask:
+                value = reader.find(key, key_hash)
                 if value is not MISSING:
+                    if value is not None:
+                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
+                    return value  # type: ignore[return-value]
+        for largest_keys, readers, _ in self._levels:
+            try:
+                reader = readers[bisect_left(largest_keys, key)]
+            except IndexError:
+                continue
+            words, word_count = reader.filter
+            if words[place % word_count] & mask == mask:
+                value = reader.find(key, key_hash)
+                if value is not MISSING:
+                    if value is not None:
+                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
         return None
 
@@ -126,19 +165,37 @@ class ReadView:
                 source = "immutable memtable" if depth else "memtable"
                 return None if seen[1] is None else Entry(seen[1], seen[0], source, None, None, 0)
         key_hash = _hash_of(key)
-        probes = 0
-        for largest_keys, readers in self._runs:
-            index = bisect_left(largest_keys, key)
-            if index == len(readers):
-                continue
-            probes += 1
-            found = readers[index].lookup(key, key_hash)
+        for probes, reader in enumerate((*self._level0, *self._readers_at(key)), 1):
+            found = reader.lookup(key, key_hash)
             if not isinstance(found, Missing):
                 if found[1] is None:
                     return None
-                number = readers[index].metadata.number
+                number = reader.metadata.number
                 return Entry(found[1], found[0], "table", self._level_of(number), number, probes)
         return None
+
+    def part(
+        self, start: bytes | None, stop: bytes | None, sequence: int, count: int, *, reverse: bool, fill_cache: bool
+    ) -> tuple[list[bytes], list[bytes | None], bytes | None]:
+        """About the first ``count`` records of [start, stop), or in reverse the last, as a reader at ``sequence`` sees
+        them, ascending, tombstones (None) included; and the start, or in reverse the stop, at which to go on, or None.
+        """
+        parts: list[Part] = []
+        for memtable in (self.memtable, *[immutable.memtable for immutable in self.immutables]):
+            if memtable.entries:
+                keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
+                parts.append((keys, 0, len(keys), bound, values))
+        for reader in self._level0:
+            file = reader.metadata
+            if (start is None or file.largest >= start) and (stop is None or file.smallest < stop):
+                part = reader.part(start, stop, reverse=reverse, fill_cache=fill_cache)
+                if part is not None:
+                    parts.append(part)
+        for level in self._levels:
+            part = level_part(level, start, stop, reverse=reverse, fill_cache=fill_cache)
+            if part is not None:
+                parts.append(part)
+        return (merged_part_reverse if reverse else merged_part)(parts, count)
 
     def windows(
         self, start: bytes | None, stop: bytes | None, sequence: int, *, reverse: bool, fill_cache: bool = True
@@ -160,6 +217,13 @@ class ReadView:
             if level
         ]
         return merge_windows_reverse(sources) if reverse else merge_windows(sources)  # type: ignore[return-value]
+
+    def _readers_at(self, key: bytes) -> Iterator[TableReader]:
+        """Of each level below level 0, the one table that may hold ``key``."""
+        for largest_keys, readers, _ in self._levels:
+            index = bisect_left(largest_keys, key)
+            if index < len(largest_keys):
+                yield readers[index]
 
     def _level_of(self, number: int) -> int:
         return next(level for level, file in self.version.files() if file.number == number)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
-from lsmproc.read_view import ClosedView
+from lsmproc.iterators.short_ranges import FIRST_RECORDS
+from lsmproc.read_view import ClosedView, ReadView
 from lsmproc.record_limits import checked_bound, checked_key
 
 if TYPE_CHECKING:
     from lsmproc.protocols import Columns
-    from lsmproc.read_view import Entry, ReadView
+    from lsmproc.read_view import Entry
     from lsmproc.write_path import WritePath
 
 Default = TypeVar("Default")
@@ -22,22 +23,40 @@ Default = TypeVar("Default")
 class Pin:
     """Keeps what one view shows at one sequence number until it is closed or dropped."""
 
-    __slots__ = ("__weakref__", "_token", "sequence", "view", "write_path")
+    __slots__ = ("_token", "_view", "sequence", "write_path")
 
     def __init__(self, write_path: WritePath) -> None:
         """Pin the present state of the store."""
         self._token = 0
-        self.view: ReadView
         self.write_path = write_path
-        self.view, self.sequence, self._token = write_path.take_snapshot()
+        self._view, self.sequence, self._token = write_path.take_snapshot()
+
+    @property
+    def view(self) -> ReadView:
+        """The view, or what raises in its place when the pin or the store is closed."""
+        if self._token and type(self.write_path.view) is ReadView:
+            return self._view
+        return self.write_path.view if self._token else CLOSED_VIEW  # type: ignore[return-value]
 
     def windows(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Iterator[Columns]:
         """Merged windows of [start, stop). The generator holds the pin until it ends or is dropped."""
-        view = self.view
-        for window in view.windows(start, stop, self.sequence, reverse=reverse, fill_cache=fill_cache):
+        view, sequence = self.view, self.sequence
+        for count in FIRST_RECORDS:
+            keys, values, bound = view.part(start, stop, sequence, count, reverse=reverse, fill_cache=fill_cache)
+            if keys:
+                yield keys, values
+            if bound is None:
+                return
+            if reverse:
+                stop = bound
+            else:
+                start = bound
+            if self.view is not view:
+                self.view.windows(start, stop, sequence, reverse=reverse)  # Raises why it ended.
+        for window in view.windows(start, stop, sequence, reverse=reverse, fill_cache=fill_cache):
             yield window
             if self.view is not view:
-                self.view.windows(start, stop, self.sequence, reverse=reverse)  # Raises why it ended.
+                self.view.windows(start, stop, sequence, reverse=reverse)  # Raises why it ended.
 
     def close(self) -> None:
         """Let go of the state; reading raises from now on. Idempotent.
@@ -46,13 +65,8 @@ class Pin:
         """
         token, self._token = self._token, 0
         if token:
-            self.view = CLOSED_VIEW  # type: ignore[assignment]
+            self._view = CLOSED_VIEW  # type: ignore[assignment]
             self.write_path.release_snapshot(token)
-
-    def forked(self, make_error: Callable[[], Exception]) -> None:
-        """In a forked child: raise at every use."""
-        self._token = 0
-        self.view = ClosedView(make_error)  # type: ignore[assignment]
 
     def __del__(self) -> None:
         """Let go, if nobody did."""

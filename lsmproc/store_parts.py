@@ -65,7 +65,6 @@ class StoreParts:
             _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
         self.picker = _picker(config)
-        self.pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._synced_at = time.monotonic()
         self._closed = False
         self._ready = False  # while the store is being opened, nothing is handed to the background
@@ -110,7 +109,7 @@ class StoreParts:
         memtable.entries.update(opened.replayed.records)
         return WritePath(
             self.log,
-            ReadView(memtable, (), opened.version_set.current, self.tables.reader),
+            ReadView(memtable, (), opened.version_set.current, self.tables.reader, self.env.row_budget.make_cache()),
             opened.last_sequence,
             self.controller,
             now_ns=opened.fs.now_ns,
@@ -152,9 +151,7 @@ class StoreParts:
 
     def pin(self) -> Pin:
         """Pin the present state for a reader; ends with the store at the latest."""
-        pin = Pin(self.write_path)
-        self.pins.add(pin)
-        return pin
+        return Pin(self.write_path)
 
     def close(self, timeout: float) -> None:
         """Stop everything, within about ``timeout`` seconds if workers are busy. Idempotent.
@@ -188,8 +185,6 @@ class StoreParts:
             stack.callback(self.lock.close)
             stack.callback(self.version_set.close)
             stack.callback(self.tables.close, _closed_error)
-            for pin in list(self.pins):
-                stack.callback(pin.close)
             if self.log is not None:
                 stack.callback(self.log.close)
             if hasattr(self, "write_path"):
@@ -208,8 +203,6 @@ class StoreParts:
 
         self.write_path.forked(make_error)
         self.maintenance.forked(make_error())
-        for pin in list(self.pins):
-            pin.forked(make_error)
         self.tables.forked(make_error)
         if self.log is not None:
             self.log.forked()

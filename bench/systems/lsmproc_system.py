@@ -11,6 +11,8 @@ from typing import Any
 import lsmproc
 from bench.systems.system import StoreOptions, System
 
+_ROW_SHARE = 8
+
 
 class LsmprocSystem:
     """A store of this package."""
@@ -21,7 +23,9 @@ class LsmprocSystem:
             if options.defaults
             else {
                 "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
-                "block_cache_bytes": options.cache_bytes,
+                # Both caches together have the memory that others have for their one.
+                "block_cache_bytes": options.cache_bytes - options.cache_bytes // _ROW_SHARE,
+                "row_cache_bytes": options.cache_bytes // _ROW_SHARE,
                 "bloom_bits_per_key": (options.bloom_bits,),
             }
         )

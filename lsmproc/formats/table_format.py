@@ -49,7 +49,7 @@ from lsmproc.formats.bounded_msgpack import FlatReader, shown
 # Written to disk: do not change.
 BLOCK_TABLE_MAGIC = b"\x89LSMBLK\n"
 PLAIN_TABLE_MAGIC = b"\x89LSMPLN\n"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PROPERTIES_LAYOUT = 1
 
 FOOTER = struct.Struct("<8sIIQQQQQQQQ")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import chain, compress, repeat
+from itertools import chain, compress, repeat, starmap
 from operator import is_not, length_hint
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Self
@@ -60,9 +60,15 @@ def scan(
     first, end = _half_open(start, stop, include_start, include_stop)
     if end is not None and first is not None and first >= end:
         return iter(_NOTHING)
-    shape = _Shape(reverse, include_key, include_value)
     windows = _live_windows(make_windows(first, end, reverse))
+    if include_key and include_value:
+        return chain.from_iterable(starmap(_reversed_records if reverse else zip, windows))
+    shape = _Shape(reverse, include_key, include_value)
     return chain.from_iterable(_Window(keys, values, shape, 0).records for keys, values in windows)
+
+
+def _reversed_records(keys: list[bytes], values: list[Any]) -> Iterator[tuple[bytes, Any]]:
+    return zip(reversed(keys), reversed(values), strict=False)
 
 
 class DBIterator:

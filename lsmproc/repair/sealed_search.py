@@ -12,15 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-import xxhash
-
-from lsmproc.formats.block import CHECKSUM, STORED_OVERHEAD, TRAILER
+from lsmproc.formats.block import STORED_OVERHEAD, TRAILER, checksum_of
 from lsmproc.formats.compression import Codec
 
 TRAILER_BYTES = STORED_OVERHEAD
 
 Read = Callable[[int, int], bytes]
 
+_CHECKSUM_BYTES = 8  # at the end of the trailer
 _WINDOW_BYTES = 1 << 20
 # A block is at least searched for so far behind its beginning: one that holds a single value may have 64 MiB.
 _LARGE_WINDOW_BYTES = 160 << 20
@@ -38,7 +37,7 @@ _MOST_EXPANSION = 255  # of lz4; blocks that zstd shrank by more are only found 
 
 def trailer_of(stored: bytes) -> tuple[int, int]:
     """Codec and raw length as a stored block states them. REQUIRES: at least TRAILER_BYTES."""
-    codec, raw_bytes = TRAILER.unpack_from(stored, len(stored) - STORED_OVERHEAD)
+    codec, raw_bytes, _ = TRAILER.unpack_from(stored, len(stored) - STORED_OVERHEAD)
     return codec, raw_bytes
 
 
@@ -88,7 +87,7 @@ class _Window:
 
     def _ends(self, trailers: re.Pattern[bytes]) -> Iterator[int]:
         """Every place behind what could be the trailer of a block, while the limits last."""
-        stop = max(0, len(self._data) - CHECKSUM.size)
+        stop = max(0, len(self._data) - _CHECKSUM_BYTES)
         for match in trailers.finditer(self._data, 0, stop):
             self._looks -= 1
             if self._looks < 0 or self._hash_bytes < 0:
@@ -97,7 +96,7 @@ class _Window:
 
     def _beginnings(self, end: int) -> tuple[int, int]:
         """The first and the last place where the block that ends there could begin, by codec and raw length."""
-        codec, raw_bytes = TRAILER.unpack_from(self._data, end - STORED_OVERHEAD)
+        codec, raw_bytes, _ = TRAILER.unpack_from(self._data, end - STORED_OVERHEAD)
         payload_end = end - STORED_OVERHEAD
         if codec == Codec.NONE:
             return payload_end - raw_bytes, payload_end - raw_bytes
@@ -108,6 +107,7 @@ class _Window:
         self._hash_bytes -= end - begin
         if self._looks < 0 or self._hash_bytes < 0:
             return False
-        body = memoryview(self._data)[begin : end - CHECKSUM.size]
-        checksum: int = CHECKSUM.unpack_from(self._data, end - CHECKSUM.size)[0]
-        return checksum == xxhash.xxh3_64_intdigest(body, self._unique_id ^ (self._base + begin))
+        payload = memoryview(self._data)[begin : end - STORED_OVERHEAD]
+        codec, raw_bytes, checksum = TRAILER.unpack_from(self._data, end - STORED_OVERHEAD)
+        seed = self._unique_id ^ (self._base + begin)
+        return bool(checksum == checksum_of(payload, codec, raw_bytes, seed))

@@ -18,14 +18,8 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Self
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import (
-    MAX_RAW_BLOCK_BYTES,
-    check_layout,
-    decode_columns,
-    decode_sequences,
-    sequence_planes,
-    unseal_block,
-)
+from lsmproc.formats.block import MAX_RAW_BLOCK_BYTES, check_layout, decode_columns, sequence_planes, unseal_block
+from lsmproc.formats.byte_planes import decode_sequences
 from lsmproc.formats.compression import decompress
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,

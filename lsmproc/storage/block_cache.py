@@ -1,46 +1,36 @@
-"""The block cache: one byte budget for the decoded blocks of all tables of all stores of a process.
+"""The block cache: one byte budget for the raw blocks of all tables of all stores of a process.
 
-Each table reader has a list with one slot per block; a cached block hangs in its slot, so a hit is a list index and
-takes no lock. The cache keeps the blocks in a ring and evicts with CLOCK (second chance, Corbató 1968): a block that
-was hit since the hand last passed stays for another round. Only inserting and evicting take the lock.
+Each table reader has :class:`Slots`, one slot per block; a cached block hangs in its slot, so a hit is a list index and
+takes no lock. The cache keeps the slots that are full in a ring and evicts with CLOCK (second chance, Corbató 1968): a
+block that was hit since the hand last passed stays for another round. Only inserting and evicting take the lock.
 
-A block is first kept as its raw bytes, which costs nothing to make. The second hit turns it into a dict, which
-takes about twice the memory and answers in a quarter of the time; so the blocks that are hit pay for themselves,
-and blocks that pass through once do not push others out.
+Once the budget is used up, one missed block in ``ADMITTED`` gets in. A block that is read again and again is admitted
+soon all the same, while blocks that pass through once neither push others out nor pay for a place: with random reads
+of ten times the budget, placing each block cost more than the few hits saved.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from sys import getsizeof
 from threading import RLock
 
-from lsmproc.formats.block import decode_columns, record_count, sequence_planes
+ADMITTED = 8
 
-Slots = list["CachedBlock | None"]
-
-# Python's own cost, in bytes: a CachedBlock with its place in the ring, and the headers of a key and a value.
-_BLOCK_OVERHEAD = 184
-_RECORD_OVERHEAD = 66
+# Python's own cost, in bytes: the header of a block's bytes, the pair in the ring with its number, and its place there.
+_BLOCK_OVERHEAD = 136
 
 # One block may take at most this part of the budget; a larger one is not worth what it would push out.
 _LARGEST_SHARE = 8
 
 
-class CachedBlock:
-    """One block in memory: as raw bytes or, once hit again, as a dict in key order."""
+class Slots:
+    """The places of adjacent blocks. Readers look at ``blocks`` and set ``hit`` without a lock."""
 
-    __slots__ = ("cost", "hits", "index", "planes", "raw", "records", "seen", "slots")
+    __slots__ = ("blocks", "hit")
 
-    def __init__(self, raw: bytes) -> None:
-        self.raw: bytes | None = raw
-        self.records: dict[bytes, bytes | None] | None = None
-        self.planes = b""  # the sequences column, beside records
-        self.hits = 0  # counted without a lock: may miss a few
-        self.seen = 0  # hits when the hand last passed
-        self.slots: Slots | None = None
-        self.index = 0
-        self.cost = len(raw) + _BLOCK_OVERHEAD
+    def __init__(self, count: int) -> None:
+        self.blocks: list[bytes | None] = [None] * count
+        self.hit = bytearray(count)  # 1 since the block was hit, until the hand passes
 
 
 class BlockCache:
@@ -50,87 +40,62 @@ class BlockCache:
         """A cache of up to ``capacity_bytes``; 0 caches nothing."""
         self.capacity_bytes = capacity_bytes
         self.used_bytes = 0
-        self.misses = 0  # reads that had to fetch a block
-        self._evicted_hits = 0
+        self.hits = 0  # reads that found their block; counted without a lock: may miss a few
+        self.misses = 0  # reads that had to fetch a block; the same
+        self.full = capacity_bytes == 0  # whether the next block of the size of the last one would push others out
         self._lock = RLock()  # reentrant: a table that is collected as garbage drops its blocks anywhere
-        self._ring: deque[CachedBlock] = deque()
-        self._dropped = 0  # blocks in the ring whose table is closed
+        self._ring: deque[tuple[Slots, int]] = deque()  # a pair whose slot is empty is passed over
 
-    @property
-    def hits(self) -> int:
-        """Reads that found their block, about."""
-        with self._lock:
-            return self._evicted_hits + sum(block.hits for block in self._ring)
+    def missed(self, slots: Slots, index: int, raw: bytes) -> None:
+        """Count a block that a read had to fetch, and cache it if it is admitted."""
+        self.misses += 1
+        if not self.full or self.misses % ADMITTED == 0:
+            self.insert(slots, index, raw)
 
     def insert(self, slots: Slots, index: int, raw: bytes) -> None:
-        """Cache a block in its slot, if the budget allows and no other thread was faster."""
-        block = CachedBlock(raw)
+        """Cache a block, if the budget allows and no other thread was faster."""
+        cost = len(raw) + _BLOCK_OVERHEAD
+        if cost > self.capacity_bytes // _LARGEST_SHARE:
+            return
         with self._lock:
-            self.misses += 1
-            if block.cost > self.capacity_bytes // _LARGEST_SHARE or slots[index] is not None:
+            if slots.blocks[index] is not None:
                 return
-            self._make_room(block.cost)
-            block.slots = slots
-            block.index = index
-            self.used_bytes += block.cost
-            self._ring.append(block)
-            slots[index] = block
-
-    def unfold(self, block: CachedBlock) -> dict[bytes, bytes | None]:
-        """Turn a block's raw bytes into a dict. REQUIRES: the block has been checked (``check_layout``)."""
-        raw = block.raw
-        records = block.records
-        if raw is None:
-            assert records is not None
-            return records
-        records = dict(zip(*decode_columns(raw), strict=True))
-        cost = getsizeof(records) + len(raw) + _RECORD_OVERHEAD * record_count(raw) + _BLOCK_OVERHEAD
-        with self._lock:
-            if block.records is not None:
-                return block.records
-            block.planes = sequence_planes(raw)
-            block.records = records
-            block.raw = None  # readers look at records first, and hold raw themselves if they came before
-            if block.slots is not None:
-                self.used_bytes += cost - block.cost
-                block.cost = cost
-                self._make_room(0)
-        return records
+            self._make_room(cost)
+            self.full = self.used_bytes + 2 * cost > self.capacity_bytes
+            self.used_bytes += cost
+            self._ring.append((slots, index))
+            slots.blocks[index] = raw
 
     def drop(self, slots: Slots) -> None:
         """Forget all blocks of a table that closes."""
         with self._lock:
-            for index, block in enumerate(slots):
-                if block is not None:
-                    slots[index] = None
-                    self._release(block)
-                    self._dropped += 1
-            if self._dropped > len(self._ring) // 2:
-                self._ring = deque(block for block in self._ring if block.slots is not None)
-                self._dropped = 0
+            for index, raw in enumerate(slots.blocks):
+                if raw is not None:
+                    self._empty(slots, index, raw)
+            self.full = self.capacity_bytes == 0
+            self._ring = deque([pair for pair in self._ring if pair[0] is not slots])
 
     def resize(self, capacity_bytes: int) -> None:
         """Change the budget; evicts at once what no longer fits."""
         with self._lock:
             self.capacity_bytes = capacity_bytes
+            self.full = capacity_bytes == 0
             self._make_room(0)
 
     def _make_room(self, size: int) -> None:
         """Evict until ``size`` more bytes fit. REQUIRES: the lock."""
         ring = self._ring
         while ring and self.used_bytes + size > self.capacity_bytes:
-            block = ring.popleft()
-            if block.slots is None:
-                self._dropped -= 1
-            elif block.hits != block.seen:
-                block.seen = block.hits
-                ring.append(block)
+            slots, index = pair = ring.popleft()
+            raw = slots.blocks[index]
+            if raw is None:
+                continue
+            if slots.hit[index]:
+                slots.hit[index] = 0
+                ring.append(pair)
             else:
-                block.slots[block.index] = None
-                self._release(block)
+                self._empty(slots, index, raw)
 
-    def _release(self, block: CachedBlock) -> None:
-        self.used_bytes -= block.cost
-        self._evicted_hits += block.hits
-        block.hits = 0
-        block.slots = None
+    def _empty(self, slots: Slots, index: int, raw: bytes) -> None:
+        slots.blocks[index] = None
+        self.used_bytes -= len(raw) + _BLOCK_OVERHEAD

@@ -6,18 +6,14 @@ builder holds all records until it finishes, and a reader holds them for as long
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import (
-    BlockEncoder,
-    check_layout,
-    decode_columns,
-    decode_sequences,
-    seal_block,
-    sequence_planes,
-)
+from lsmproc.formats.block import BlockEncoder, check_layout, decode_columns, seal_block, sequence_planes
+from lsmproc.formats.bloom_filter import NoFilter
+from lsmproc.formats.byte_planes import decode_sequences
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.table_format import (
     MAX_SECTION_BYTES,
@@ -28,7 +24,7 @@ from lsmproc.formats.table_format import (
     encode_footer,
     encode_properties,
 )
-from lsmproc.protocols import MISSING, Columns, Missing
+from lsmproc.protocols import MISSING, Columns, Missing, Part
 from lsmproc.storage.open_file import OpenFiles
 from lsmproc.storage.table_input import TableInput
 from lsmproc.storage.table_output import TableOutput, TableTotals
@@ -40,6 +36,8 @@ if TYPE_CHECKING:
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.block_cache import BlockCache
     from lsmproc.storage.file_system import FileSystem
+
+_PART_RECORDS = 64
 
 
 class PlainTableBuilder:
@@ -125,10 +123,17 @@ class PlainTableReader:
         self._loading = Lock()
         self._records: dict[bytes, bytes | None] | None = None
         self._sequences: list[int] = []
+        self._keys: list[bytes] | None = None  # made at the first range
+        maybe = NoFilter()  # a dict says no as fast as a filter
+        self.filter = (maybe.words, maybe.word_count)
         self._positions: dict[bytes, int] | None = None  # made at the first lookup
 
-    def get(self, key: bytes, _key_hash: int, /) -> bytes | Missing | None:
+    def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""
+        return self.find(key, key_hash)
+
+    def find(self, key: bytes, _key_hash: int, /) -> bytes | Missing | None:
+        """See TableReader.find."""
         records = self._records
         if records is None:
             records = self._load()
@@ -155,6 +160,28 @@ class PlainTableReader:
         """See TableReader.find_block."""
         self._load()
         return 0 if key <= self.metadata.largest else 1
+
+    def part(
+        self,
+        start: bytes | None,
+        stop: bytes | None,
+        *,
+        reverse: bool,
+        fill_cache: bool,  # noqa: ARG002 (all is resident)
+    ) -> Part | None:
+        """See TableReader.part."""
+        records = self._load()
+        if self._keys is None:
+            self._keys = list(records)
+        keys = self._keys
+        low = 0 if start is None else bisect_left(keys, start)
+        high = len(keys) if stop is None else bisect_left(keys, stop)
+        first, end = (max(low, high - _PART_RECORDS), high) if reverse else (low, min(low + _PART_RECORDS, high))
+        if first >= end:
+            return None
+        bound = (keys[first] if first > low else None) if reverse else (keys[end] if end < high else None)
+        found = keys[first:end]
+        return found, 0, len(found), bound, list(map(records.__getitem__, found))
 
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:  # noqa: ARG002 (all is resident)
         """See TableReader.columns."""

@@ -59,6 +59,7 @@ class BlockTableBuilder:
         self._keys: list[bytes] = []  # not in a block yet
         self._values: list[bytes | None] = []
         self._sequences = array("Q")
+        self._new_hashes = array("Q")  # of the keys that are not in a block yet
         self._sizes: list[int] = []  # bytes of each of these records
         self._output = TableOutput(fs, name, grant)
 
@@ -70,23 +71,24 @@ class BlockTableBuilder:
     def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
         """See TableBuilder.add."""
         sizes = self._totals.add(keys, values, sequences)
-        if self._filter_bits:
-            self._hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
+        self._new_hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
         self._sequences.fromlist(sequences)
         if self._keys:
             keys = self._keys + keys
             values = self._values + values
             sizes = self._sizes + sizes
-        taken = self._cut_blocks(keys, values, self._sequences, sizes)
+        taken = self._cut_blocks(keys, values, sizes)
         self._keys = keys[taken:]
         self._values = values[taken:]
         self._sequences = self._sequences[taken:]
+        self._take_hashes(taken)
         self._sizes = sizes[taken:]
 
     def finish(self) -> FileMetadata:
         """See TableBuilder.finish."""
         if self._keys:
-            self._write_block(self._keys, self._values, self._sequences)
+            self._write_block(self._keys, self._values, self._sequences, self._new_hashes)
+            self._take_hashes(len(self._keys))
         totals = self._totals
         top = self._write_partitions()
         filter_handle = BlockHandle(self._output.size, 0)
@@ -109,22 +111,30 @@ class BlockTableBuilder:
         """See TableBuilder.abandon."""
         self._output.abandon()
 
-    def _cut_blocks(
-        self, keys: list[bytes], values: list[bytes | None], sequences: array[int], sizes: list[int]
-    ) -> int:
+    def _cut_blocks(self, keys: list[bytes], values: list[bytes | None], sizes: list[int]) -> int:
         """Write all full blocks; returns how many records they took."""
         ends = list(accumulate(sizes))
         start = 0
         before = 0
         while (last := bisect_left(ends, before + self._block_bytes, start)) < len(ends):
             stop = last + 1
-            self._write_block(keys[start:stop], values[start:stop], sequences[start:stop])
+            self._write_block(
+                keys[start:stop], values[start:stop], self._sequences[start:stop], self._new_hashes[start:stop]
+            )
             start = stop
             before = ends[last]
         return start
 
-    def _write_block(self, keys: list[bytes], values: list[bytes | None], sequences: array[int]) -> None:
-        raw = self._encoder.encode(keys, values, sequences)
+    def _take_hashes(self, count: int) -> None:
+        """Keep the first of the new hashes for the filter: their keys are in blocks now."""
+        if self._filter_bits:
+            self._hashes.extend(self._new_hashes[:count])
+        del self._new_hashes[:count]
+
+    def _write_block(
+        self, keys: list[bytes], values: list[bytes | None], sequences: array[int], hashes: array[int]
+    ) -> None:
+        raw = self._encoder.encode(keys, values, sequences, hashes)
         stored = seal_block(raw, self._codec, self._unique_id ^ self._output.size)
         self._last_keys.append(keys[-1])
         self._block_sizes.append(len(stored))

@@ -71,11 +71,17 @@ class TableInput:
         largest = self.largest_block if largest is None else min(largest, self._largest_section)
         if size > largest + STORED_OVERHEAD:
             raise self.damage(f"a section of {size} bytes is too large for this table", offset)
-        data = self.read(offset, size)
+        file = self.file or self._open()
+        file.used = True
         try:
+            data = self._pread(file.fd, size, offset)
+            if len(data) != size:
+                data = self.read(offset, size)
             return unseal_block(data, self._unique_id ^ offset, largest)
         except CorruptionError as error:
-            raise self.damage(error, offset) from error
+            raise error if error.file else self.damage(error, offset) from error
+        except OSError as error:
+            raise storage_error(error, self.name) from error
 
     def damage(self, error: Exception | str, offset: int | None = None) -> CorruptionError:
         """The error to raise for damage found in this file."""

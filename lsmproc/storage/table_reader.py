@@ -1,34 +1,40 @@
 """Reads a table in the block format (see formats/table_format.py).
 
-The first use opens the file and loads footer, properties, filter and index; they stay resident. ``get`` is the
-hottest path of all reads, so it is one flat function over one immutable tuple: filter probe, fence search, cached
-block. Everything rarer is in methods below it.
+The first use opens the file and loads footer, properties, filter and index; they stay resident. ``find`` is the
+hottest path of all reads, so it is flat: fence search, cached block or one pread, value. The filter is probed by the
+caller, who asks many tables for one key. Everything rarer is in methods below.
 
-Readers take no lock: ``_state`` is swapped as a whole, block slots are filled by the cache under its own lock, and the
-open file is a reference (see open_file.py). Only loading is guarded, so that a table is loaded once.
+Readers take no lock: ``_state`` and ``filter`` are swapped as a whole, block slots are filled by the cache under its
+own lock, and the open file is a reference (see open_file.py). Only loading is guarded, so that a table is loaded once.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
+    MALFORMED,
     STORED_OVERHEAD,
     check_layout,
     decode_columns,
-    decode_sequences,
+    decode_keys,
     find_record,
     find_value,
-    sequence_at,
     sequence_planes,
+    tags,
+    tags_of,
     unseal_block,
     value_at,
 )
-from lsmproc.formats.bloom_filter import BlockedBloomFilter, NoFilter
+from lsmproc.formats.bloom_filter import PLACE_MASK, BlockedBloomFilter, NoFilter, filter_masks
+from lsmproc.formats.byte_planes import decode_sequences, sequence_at
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
     MAX_SECTION_BYTES,
@@ -36,22 +42,22 @@ from lsmproc.formats.table_format import (
     decode_partition,
     decode_top_index,
 )
-from lsmproc.protocols import MISSING, Columns, Missing
+from lsmproc.protocols import MISSING, Columns, Missing, Part
+from lsmproc.storage.block_cache import ADMITTED, BlockCache, Slots
 from lsmproc.storage.table_input import TableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from lsmproc.formats.version_edit import FileMetadata
-    from lsmproc.storage.block_cache import BlockCache, CachedBlock, Slots
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.open_file import OpenFiles
 
-# A cached block that is hit this often becomes a dict: one that is only passed through never pays for it.
-_UNFOLD_HITS = 2
-
 # Blocks that verify reads at a time.
 _VERIFY_BLOCKS = 64
+
+
+FILTER_MASKS = filter_masks()
 
 
 class _Partition:
@@ -62,7 +68,10 @@ class _Partition:
     def __init__(self, last_keys: list[bytes], offsets: list[int]) -> None:
         self.last_keys = last_keys
         self.offsets = offsets  # of the blocks, then the end of the last one
-        self.slots: Slots = [None] * len(last_keys)
+        self.slots = Slots(len(last_keys))
+
+
+_NO_PARTITION = _Partition([], [0])
 
 
 class _Directory:
@@ -87,59 +96,57 @@ class BlockTableReader:
         """Read the table ``name``, which the manifest describes as ``metadata``. Opens nothing yet."""
         self.metadata = metadata
         self._input = TableInput(fs, metadata, name, open_files)
-        self._cache = cache
+        # Without a budget nothing stays in it, but it counts.
+        self._cache = BlockCache(0) if cache is None else cache
         self._loading = Lock()
         self._directory: _Directory | None = None  # None until loaded
-        self._only: _Partition | None = None  # the partition of a table that has one
-        # What get needs: filter words, their count, filter masks, last key and cache slot of each block. Before the
-        # table is loaded, and always in a table of several partitions, there are no fences and no slots, and
-        # get takes the general path.
+        # What find needs. Before the table is loaded, and always in a table of several partitions, there are no fences,
+        # and find takes the general path.
+        self._state = (_NO_PARTITION.last_keys, _NO_PARTITION.slots.blocks, _NO_PARTITION)
         maybe = NoFilter()
-        self._state: tuple[Sequence[int], int, tuple[int, ...], list[bytes], Slots] = (
-            maybe.words,
-            maybe.word_count,
-            maybe.masks,
-            [],
-            [],
-        )
+        self.filter = (maybe.words, maybe.word_count)
 
     def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""
-        words, word_count, masks, last_keys, slots = self._state
-        mask = masks[key_hash & 4095]
-        if words[(key_hash >> 12) % word_count] & mask != mask:
+        words, word_count = self.filter
+        mask = FILTER_MASKS[key_hash & 4095]
+        if words[(key_hash >> 12 & PLACE_MASK) % word_count] & mask != mask:
             return MISSING
+        return self.find(key, key_hash)
+
+    def find(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
+        """See TableReader.find."""
+        last_keys, blocks, partition = self._state
         index = bisect_left(last_keys, key)
         try:
-            block = slots[index]
+            raw = blocks[index]
         except IndexError:
-            return self._get_beyond(key, key_hash)
-        if block is None:
-            return find_value(self._fetch(self._only, index), key)  # type: ignore[arg-type]
-        block.hits += 1
-        records = block.records
-        if records is None:
-            return self._get_folded(block, key)
-        return records.get(key, MISSING)
+            return self._find_beyond(key, key_hash)
+        if raw is None:
+            raw = self._fetch(partition, index)
+        else:
+            partition.slots.hit[index] = 1
+            self._cache.hits += 1
+        try:
+            return find_value(raw, key, key_hash & 255)
+        except MALFORMED as error:
+            raise self._input.damage(error, partition.offsets[index]) from error
 
     def lookup(self, key: bytes, key_hash: int, /) -> tuple[int, bytes | None] | Missing:
         """See TableReader.lookup."""
-        words, word_count, masks, _, _ = self._state
-        mask = masks[key_hash & 4095]
-        if words[(key_hash >> 12) % word_count] & mask != mask:
+        words, word_count = self.filter
+        mask = FILTER_MASKS[key_hash & 4095]
+        if words[(key_hash >> 12 & PLACE_MASK) % word_count] & mask != mask:
             return MISSING
-        directory = self._directory or self._load()
-        number = bisect_left(directory.last_keys, key)
-        if number == len(directory.last_keys):
+        found = self._partition_of(key)
+        if found is None:
             return MISSING
-        partition = directory.loaded[number] or self._load_partition(directory, number)
-        index = bisect_left(partition.last_keys, key)
-        block = partition.slots[index]
-        raw = self._fetch(partition, index) if block is None else block.raw
-        if raw is None:
-            return _lookup_unfolded(block, key)  # type: ignore[arg-type]
-        place = find_record(raw, key)
-        return MISSING if place < 0 else (sequence_at(sequence_planes(raw), place), value_at(raw, place))
+        raw = self._block(*found)
+        try:
+            place = find_record(raw, key, key_hash & 255)
+            return MISSING if place < 0 else (sequence_at(sequence_planes(raw), place), value_at(raw, place))
+        except MALFORMED as error:
+            raise self._input.damage(error, found[0].offsets[found[1]]) from error
 
     @property
     def block_count(self) -> int:
@@ -155,30 +162,72 @@ class BlockTableReader:
         partition = directory.loaded[number] or self._load_partition(directory, number)
         return directory.firsts[number] + bisect_left(partition.last_keys, key)
 
+    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+        """See TableReader.part."""
+        if reverse:
+            return self._part_reverse(start, stop, fill_cache=fill_cache)
+        last_keys, blocks, partition = self._state
+        index = 0 if start is None else bisect_left(last_keys, start)
+        if index < len(last_keys):
+            raw = blocks[index]
+        else:
+            found = self._partition_of(b"" if start is None else start)
+            if found is None:
+                return None
+            partition, index = found
+            raw = partition.slots.blocks[index]
+        if raw is None:
+            raw = self._fetch(partition, index, fill_cache=fill_cache)
+        else:
+            partition.slots.hit[index] = 1
+            self._cache.hits += 1
+        keys = decode_keys(raw)
+        low = 0 if start is None else bisect_left(keys, start)
+        last_key = keys[-1]
+        if stop is not None and last_key >= stop:
+            high = bisect_left(keys, stop)
+            return (keys, low, high, None, raw) if low < high else None
+        # The bound is no key: the next block's first one is not known.
+        return keys, low, len(keys), None if last_key == self.metadata.largest else last_key + b"\0", raw
+
+    def _part_reverse(self, start: bytes | None, stop: bytes | None, *, fill_cache: bool) -> Part | None:
+        index = self.block_count - 1 if stop is None else min(self.find_block(stop), self.block_count - 1)
+        while True:
+            partition, place, _ = next(self._spans(index, 1))
+            raw = self._block(partition, place, fill_cache=fill_cache)
+            keys = decode_keys(raw)
+            high = len(keys) if stop is None else bisect_left(keys, stop)
+            if high or not index:
+                break
+            index -= 1  # The block that may hold the stop begins with it.
+        low = 0 if start is None else bisect_left(keys, start)
+        return (keys, low, high, keys[0] if index and low == 0 else None, raw) if low < high else None
+
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:
         """See TableReader.columns."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
         for partition, start, stop in self._spans(first, count):
+            blocks = partition.slots.blocks
             index = start
             while index < stop:
-                block = partition.slots[index]
-                if block is not None:
-                    block.hits += 1
-                    block_keys, block_values = _cached_columns(block)
-                    keys += block_keys
-                    values += block_values
-                    index += 1
-                    continue
-                end = index + 1
-                while end < stop and partition.slots[end] is None:
-                    end += 1
-                for raw in self._raw_blocks(partition, index, end):
+                raw = blocks[index]
+                if raw is not None:
+                    partition.slots.hit[index] = 1
+                    self._cache.hits += 1
+                    raws = [raw]
+                else:
+                    end = index + 1
+                    while end < stop and blocks[end] is None:
+                        end += 1
+                    raws = list(self._raw_blocks(partition, index, end))
+                    if fill_cache:
+                        for place, raw in enumerate(raws, index):
+                            self._cache.missed(partition.slots, place, raw)
+                for raw in raws:
                     block_keys, block_values = self._decode(raw, partition.offsets[index])
                     keys += block_keys
                     values += block_values
-                    if fill_cache and self._cache is not None:
-                        self._cache.insert(partition.slots, index, raw)
                     index += 1
         return keys, values
 
@@ -202,47 +251,53 @@ class BlockTableReader:
     def close(self) -> None:
         """See TableReader.close."""
         self._input.close()
-        if self._cache is not None and self._directory is not None:
+        if self._directory is not None:
             for partition in self._directory.loaded:
                 if partition is not None:
                     self._cache.drop(partition.slots)
 
-    def _get_beyond(self, key: bytes, key_hash: int) -> bytes | Missing | None:
-        """Get from a table that is not loaded or has several partitions, or of a key after the last one."""
-        directory = self._directory
-        if directory is None:
+    def _find_beyond(self, key: bytes, key_hash: int) -> bytes | Missing | None:
+        """Find in a table that is not loaded or has several partitions, or a key after the last one."""
+        if self._directory is None:
             self._load()
             return self.get(key, key_hash)
+        found = self._partition_of(key)
+        if found is None:
+            return MISSING
+        raw = self._block(*found)
+        try:
+            return find_value(raw, key, key_hash & 255)
+        except MALFORMED as error:
+            raise self._input.damage(error, found[0].offsets[found[1]]) from error
+
+    def _partition_of(self, key: bytes) -> tuple[_Partition, int] | None:
+        """The partition, and the index in it, of the only block that can hold ``key``; None if there is none."""
+        directory = self._directory or self._load()
         number = bisect_left(directory.last_keys, key)
         if number == len(directory.last_keys):
-            return MISSING
+            return None
         partition = directory.loaded[number] or self._load_partition(directory, number)
-        index = bisect_left(partition.last_keys, key)
-        block = partition.slots[index]
-        if block is None:
-            return find_value(self._fetch(partition, index), key)
-        block.hits += 1
-        records = block.records
-        return self._get_folded(block, key) if records is None else records.get(key, MISSING)
+        return partition, bisect_left(partition.last_keys, key)
 
-    def _get_folded(self, block: CachedBlock, key: bytes) -> bytes | Missing | None:
-        """Get from a cached block that is still raw, or has just been unfolded by another thread."""
-        raw = block.raw
-        if raw is not None and block.hits < _UNFOLD_HITS:
-            return find_value(raw, key)
-        return self._cache.unfold(block).get(key, MISSING)  # type: ignore[union-attr]
+    def _block(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
+        """One raw block, from the cache if it is there."""
+        raw = partition.slots.blocks[index]
+        if raw is None:
+            return self._fetch(partition, index, fill_cache=fill_cache)
+        partition.slots.hit[index] = 1
+        self._cache.hits += 1
+        return raw
 
-    def _fetch(self, partition: _Partition, index: int) -> bytes:
-        """Read one raw block and cache it."""
+    def _fetch(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
+        """Read one raw block and offer it to the cache."""
         offsets = partition.offsets
         offset = offsets[index]
         raw = self._input.section(offset, offsets[index + 1] - offset)
-        try:
-            check_layout(raw)
-        except CorruptionError as error:
-            raise self._input.damage(error, offset) from error
-        if self._cache is not None:
-            self._cache.insert(partition.slots, index, raw)
+        cache = self._cache
+        cache.misses += 1
+        # As BlockCache.missed, without its frame where it would do nothing.
+        if fill_cache and (not cache.full or cache.misses % ADMITTED == 0):
+            cache.insert(partition.slots, index, raw)
         return raw
 
     def _raw_blocks(self, partition: _Partition, start: int, stop: int) -> Iterator[bytes]:
@@ -262,9 +317,8 @@ class BlockTableReader:
 
     def _decode(self, raw: bytes, offset: int) -> Columns:
         try:
-            check_layout(raw)
             return decode_columns(raw)
-        except CorruptionError as error:
+        except MALFORMED as error:
             raise self._input.damage(error, offset) from error
 
     def _spans(self, first: int, count: int) -> Iterator[tuple[_Partition, int, int]]:
@@ -285,10 +339,21 @@ class BlockTableReader:
         for first in range(0, self.block_count, _VERIFY_BLOCKS):
             for partition, start, stop in self._spans(first, _VERIFY_BLOCKS):
                 for index, raw in enumerate(self._raw_blocks(partition, start, stop), start):
-                    keys, values = self._decode(raw, partition.offsets[index])
+                    keys, values = self._checked(raw, partition.offsets[index])
                     if keys[-1] != partition.last_keys[index]:
                         raise self._input.damage("a block does not end with its fence", partition.offsets[index])
                     yield keys, values, decode_sequences([sequence_planes(raw)])
+
+    def _checked(self, raw: bytes, offset: int) -> Columns:
+        """Keys and values of a block after every check there is."""
+        try:
+            check_layout(raw)
+        except CorruptionError as error:
+            raise self._input.damage(error, offset) from error
+        keys, values = self._decode(raw, offset)
+        if tags(raw) != tags_of(array("Q", map(xxhash.xxh3_64_intdigest, keys))):
+            raise self._input.damage("the tags of a block are not those of its keys", offset)
+        return keys, values
 
     def _load(self) -> _Directory:
         """Load footer, properties, index and filter, once."""
@@ -311,13 +376,10 @@ class BlockTableReader:
                     maybe = BlockedBloomFilter(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
                 except CorruptionError as error:
                     raise error if error.file else self._input.damage(error, handle.offset) from error
-            last_keys: list[bytes] = []
-            slots: Slots = []
             if len(top.last_keys) == 1:
-                self._only = self._load_partition(directory, 0)
-                last_keys = self._only.last_keys
-                slots = self._only.slots
-            self._state = (maybe.words, maybe.word_count, maybe.masks, last_keys, slots)
+                only = self._load_partition(directory, 0)
+                self._state = (only.last_keys, only.slots.blocks, only)
+            self.filter = (maybe.words, maybe.word_count)
             self._directory = directory
             return directory
 
@@ -341,23 +403,3 @@ class BlockTableReader:
         if loaded[number] is None:
             loaded[number] = partition
         return loaded[number] or partition
-
-
-def _cached_columns(block: CachedBlock) -> Columns:
-    """Keys and values of a cached block in either form."""
-    raw = block.raw
-    if raw is not None:
-        return decode_columns(raw)
-    records = block.records
-    assert records is not None
-    return list(records), list(records.values())
-
-
-def _lookup_unfolded(block: CachedBlock, key: bytes) -> tuple[int, bytes | None] | Missing:
-    """Sequence and value from a block in its dict form."""
-    records = block.records
-    assert records is not None
-    value = records.get(key, MISSING)
-    if isinstance(value, Missing):
-        return MISSING
-    return sequence_at(block.planes, list(records).index(key)), value

@@ -9,7 +9,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsmproc.formats.bloom_filter import BlockedBloomFilter, NoFilter, build_bloom_filter
+from lsmproc.formats.bloom_filter import PLACE_MASK, BlockedBloomFilter, NoFilter, build_bloom_filter
 from lsmproc.protocols import Filter
 
 HASHES = st.lists(st.integers(min_value=0, max_value=(1 << 64) - 1), min_size=1, max_size=200)
@@ -42,4 +42,6 @@ def test_readers_may_inline_the_probe(make_filter: Callable[[list[int]], Filter]
     assert isinstance(made, (BlockedBloomFilter, NoFilter))
     for key_hash in hashes:
         mask = made.masks[key_hash & 4095]
-        assert made.may_contain(key_hash) == (made.words[(key_hash >> 12) % made.word_count] & mask == mask)
+        assert made.may_contain(key_hash) == (
+            made.words[(key_hash >> 12 & PLACE_MASK) % made.word_count] & mask == mask
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lsmproc.errors import ClosedError, CorruptionError
+from lsmproc.formats.block import decode_columns
 from lsmproc.formats.messages import TableOptions
 from lsmproc.protocols import MISSING
 from lsmproc.storage.block_cache import BlockCache
@@ -228,7 +230,7 @@ def test_records_out_of_order_are_refused(fs: PosixFileSystem, options: TableOpt
 
 @ALL_OPTIONS
 def test_many_threads_read_one_reader(fs: PosixFileSystem, options: TableOptions) -> None:
-    """Loading, caching, unfolding and evicting under four threads never gives a wrong value."""
+    """Loading, caching and evicting under four threads never gives a wrong value."""
     records = fixed_records(2000)
     metadata = write_table(fs, "t", records, options)
     reader = read_table(fs, metadata, "t", cache=BlockCache(150_000))
@@ -256,3 +258,31 @@ def test_a_closed_reader_gives_its_descriptor_back(fs: PosixFileSystem, options:
     reader.close()
     with pytest.raises(ClosedError):
         reader.columns(0, 1)
+
+
+@ALL_OPTIONS
+@ALL_RECORDS
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_parts_one_after_the_other_are_the_range(
+    fs: PosixFileSystem, options: TableOptions, records: Records, reverse: bool
+) -> None:
+    """From any start to any stop, on keys and between them: going on from each bound gives every record once."""
+    reader = read_table(fs, write_table(fs, "t", records, options), "t", cache=BlockCache(100_000))
+    keys, values, _ = records.columns
+    edges = [None, b"", keys[0], keys[len(keys) // 3] + b"\0", keys[len(keys) // 2], keys[-1], keys[-1] + b"\0"]
+    for start in edges:
+        for stop in edges:
+            first = 0 if start is None else bisect_left(keys, start)
+            end = len(keys) if stop is None else bisect_left(keys, stop)
+            found: list[tuple[bytes, bytes | None]] = []
+            low, high = start, stop
+            while part := reader.part(low, high, reverse=reverse, fill_cache=True):
+                part_keys, part_first, part_end, bound, source = part
+                part_values = source if isinstance(source, list) else decode_columns(source)[1]
+                here = list(zip(part_keys, part_values, strict=True))[part_first:part_end]
+                found = here + found if reverse else found + here
+                if bound is None:
+                    break
+                low, high = (low, bound) if reverse else (bound, high)
+            assert list(zip(keys[first:end], values[first:end], strict=True)) == found
+    reader.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Mapping
 
 import lz4.block
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
-    CHECKSUM,
     HEADER,
     MAX_RAW_BLOCK_BYTES,
     TRAILER,
@@ -22,23 +22,25 @@ from lsmproc.formats.block import (
     check_layout,
     decode_columns,
     decode_keys,
-    decode_sequences,
     find_record,
     find_value,
     seal_block,
-    sequence_at,
     sequence_planes,
+    tags,
+    tags_of,
     unseal_block,
     value_at,
 )
+from lsmproc.formats.byte_planes import decode_sequences, sequence_at
 from lsmproc.formats.compression import Codec
 from lsmproc.protocols import MISSING
 
 GOLDEN_RAW = (
     "0200000007000000060000000300000000000000"  # header
+    "1f3f"  # tags
     "92c40161c40162"  # keys
     "92c4027631c0"  # values
-    "010005000600"  # bounds
+    "010005000600"  # bounds of the values
     "01020123000000000000000000000000"  # sequences
 )
 
@@ -56,9 +58,15 @@ def encode(records: Mapping[bytes, tuple[bytes | None, int]]) -> bytes:
     return BlockEncoder().encode(keys, [records[key][0] for key in keys], [records[key][1] for key in keys])
 
 
-def stored_with_checksum(body: bytes, seed: int) -> bytes:
+def tag_of(key: bytes) -> int:
+    """The lowest byte of the key's hash."""
+    return xxhash.xxh3_64_intdigest(key) & 255
+
+
+def stored_with_checksum(payload: bytes, codec: int, raw_length: int, seed: int) -> bytes:
     """Bytes that pass for a sealed block."""
-    return body + CHECKSUM.pack(xxhash.xxh3_64_intdigest(body, seed))
+    checksum = xxhash.xxh3_64_intdigest(payload, seed ^ (codec << 56 | raw_length << 24))
+    return payload + TRAILER.pack(codec, raw_length, checksum)
 
 
 def test_a_block_has_the_bytes_it_always_had() -> None:
@@ -76,22 +84,38 @@ def test_every_record_comes_back_whole_and_alone(records: dict[bytes, tuple[byte
     keys = sorted(records)
     assert (keys, [records[key][0] for key in keys]) == decode_columns(raw)
     assert keys == decode_keys(raw)
+    hashes = array("Q", map(xxhash.xxh3_64_intdigest, keys))
+    assert tags_of(hashes) == tags(raw) == bytes(map(tag_of, keys))
+    assert raw == BlockEncoder().encode(*decode_columns(raw), [records[key][1] for key in keys], hashes)
     planes = sequence_planes(raw)
     assert [records[key][1] for key in keys] * 2 == decode_sequences([planes, planes])
     for index, key in enumerate(keys):
-        assert index == find_record(raw, key)
+        assert index == find_record(raw, key, tag_of(key))
+        assert records[key][0] == find_value(raw, key, tag_of(key))
         assert records[key] == (value_at(raw, index), sequence_at(planes, index))
 
 
-def test_a_key_that_only_seems_to_stand_there_is_missing() -> None:
-    """Packed bytes of a key may appear across two others; that is no match."""
-    keys = [b"\x00\xc4\x03a", b"bc\xc4\x04"]
-    assert all(len(key) == 4 for key in keys)
-    raw = BlockEncoder().encode(keys, [b"1", b"2"], [1, 2])
-    assert MISSING is find_value(raw, b"")
-    inside = BlockEncoder().encode([b"\xc4\x02\xc4\x02", b"\xc4\x03zz"], [b"1", b"2"], [1, 2])
-    assert MISSING is find_value(inside, b"\xc4\x02")
-    assert MISSING is find_value(inside, b"\x02\xc4\x02\xc4")
+def test_a_key_with_the_tag_of_another_is_missing() -> None:
+    """Keys that only share their tag's byte, their beginning or their bytes across two items are not found."""
+    shapes = [
+        [b"%04d" % i for i in range(60)],
+        [b"%d" % (1 << i) for i in range(60)],
+        [b"\x00\xc4\x03a", b"bc\xc4\x04", b"\xc4\x03zz"],
+    ]
+    for keys in shapes:
+        raw = encode({key: (b"v" * (index % 3), index) for index, key in enumerate(sorted(keys))})
+        for absent in (b"", b"\xc4\x03", b"00", b"000", b"00000", b"9999", b"\x03a\xc4\x04"):
+            if absent not in keys:
+                assert {MISSING} == {find_value(raw, absent, tag) for tag in range(256)}
+                assert {-1} == {find_record(raw, absent, tag) for tag in range(256)}
+
+
+def test_long_keys_have_wide_bounds() -> None:
+    """A keys column above 65535 bytes is found through u32 bounds."""
+    keys = [b"a" * 300, b"b" * 65_000, b"c", b"d" * 256]
+    raw = BlockEncoder().encode(keys, [b"1", None, b"", b"22"], [1, 2, 3, 4])
+    check_layout(raw)
+    assert [b"1", None, b"", b"22"] == [find_value(raw, key, tag_of(key)) for key in keys]
 
 
 def test_large_values_have_wide_bounds() -> None:
@@ -99,7 +123,7 @@ def test_large_values_have_wide_bounds() -> None:
     values = [b"x" * 70_000, None, b"", b"y" * 300]
     raw = BlockEncoder().encode([b"a", b"b", b"c", b"d"], values, [1, 2, 3, 4])
     check_layout(raw)
-    assert values == [find_value(raw, key) for key in (b"a", b"b", b"c", b"d")]
+    assert values == [find_value(raw, key, tag_of(key)) for key in (b"a", b"b", b"c", b"d")]
 
 
 @pytest.mark.parametrize("codec", list(Codec))
@@ -127,11 +151,11 @@ def test_a_bomb_is_refused_before_it_explodes() -> None:
     """A stated length above the cap, or another than the data's, never becomes memory."""
     payload = lz4.block.compress(bytes(1 << 20), store_size=False)
     for stated in (MAX_RAW_BLOCK_BYTES + 1, (1 << 32) - 1, 5, 1 << 19, (1 << 20) + 1):
-        stored = stored_with_checksum(payload + TRAILER.pack(Codec.LZ4, stated), 7)
+        stored = stored_with_checksum(payload, Codec.LZ4, stated, 7)
         with pytest.raises(CorruptionError):
             unseal_block(stored, 7)
     with pytest.raises(CorruptionError):
-        unseal_block(stored_with_checksum(payload + TRAILER.pack(99, 100), 7), 7)
+        unseal_block(stored_with_checksum(payload, 99, 100, 7), 7)
 
 
 def test_hostile_columns_are_corruption_and_nothing_else() -> None:
@@ -150,7 +174,7 @@ def test_hostile_columns_are_corruption_and_nothing_else() -> None:
     ]
     good = msgpack.packb([b"a", b"b"])
     for keys, values in [(bad, good) for bad in hostile] + [(good, bad) for bad in hostile]:
-        raw = HEADER.pack(2, len(keys), len(values), 0, 0) + keys + values + bytes(6) + bytes(16)
+        raw = HEADER.pack(2, len(keys), len(values), 0, 0) + bytes(2) + keys + values + bytes(12) + bytes(16)
         check_layout(raw)
         with pytest.raises(CorruptionError):
             decode_columns(raw)
@@ -168,7 +192,7 @@ def test_mutated_blocks_raise_corruption_or_decode() -> None:
             try:
                 block = bytes(damaged)
                 check_layout(block)
-                find_value(block, b"0007")
+                find_value(block, b"0007", tag_of(b"0007"))
                 keys, values = decode_columns(block)
             except CorruptionError:
                 continue

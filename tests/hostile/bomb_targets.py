@@ -8,15 +8,14 @@ from contextlib import suppress
 from random import Random
 from zlib import crc32
 
-import xxhash
 import zstandard
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
-    CHECKSUM,
     HEADER,
     TRAILER,
     check_layout,
+    checksum_of,
     decode_columns,
     seal_block,
 )
@@ -151,9 +150,8 @@ def _explode(name: str) -> Callable[[], Case]:
         plan = table_targets.sound_plan(Random(1))
         plan.plain, plan.codec = False, Codec.ZSTD
         table_targets.read_everything(*table_targets.build(plan), Random(1))
-        body = payload + TRAILER.pack(codec, raw_length)
         plan.seal = lambda raw, kind, seed: (
-            body + CHECKSUM.pack(xxhash.xxh3_64_intdigest(body, seed))
+            payload + TRAILER.pack(codec, raw_length, checksum_of(payload, codec, raw_length, seed))
             if raw is plan.raws[0]
             else seal_block(raw, kind, seed)
         )

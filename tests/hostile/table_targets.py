@@ -13,7 +13,7 @@ import msgpack
 import xxhash
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import CHECKSUM, HEADER, TRAILER, BlockEncoder, seal_block
+from lsmproc.formats.block import HEADER, TRAILER, BlockEncoder, checksum_of, seal_block
 from lsmproc.formats.bloom_filter import build_bloom_filter
 from lsmproc.formats.compression import Codec, compress
 from lsmproc.formats.table_format import (
@@ -205,19 +205,29 @@ def crafted_block(rng: Random, raw: bytes) -> bytes:
             return changed_bytes(rng, raw)
         case 2:
             return HEADER.pack(*header) + changed_bytes(rng, raw[HEADER.size :])
-    middle = HEADER.size + keys_bytes
-    keys, values = raw[HEADER.size : middle], raw[middle : middle + values_bytes]
+    start = HEADER.size + count  # behind the tags
+    middle = start + keys_bytes
+    end = middle + values_bytes
+    keys, values = raw[start:middle], raw[middle:end]
+    key_bounds, value_bounds = _bounds(raw[end : len(raw) - 8 * count], header)
     if rng.random() < 0.5:
         keys = nested(rng) if rng.random() < 0.3 else packed(rng, changed_tree(rng, msgpack.unpackb(keys)))
         key_bytes = 0
     else:
         values = nested(rng) if rng.random() < 0.3 else packed(rng, changed_tree(rng, msgpack.unpackb(values)))
         value_bytes = rng.choice((0, 0, value_bytes))
-    size = 4 if len(values) > 65535 else 2
-    bounds = raw[middle + values_bytes : len(raw) - 8 * count]
-    bounds = b"" if value_bytes else (bounds + bytes(size * (count + 1)))[: size * (count + 1)]
-    packed_header = HEADER.pack(count, len(keys), len(values), key_bytes, value_bytes)
-    return packed_header + keys + values + bounds + raw[len(raw) - 8 * count :]
+    parts = [HEADER.pack(count, len(keys), len(values), key_bytes, value_bytes), raw[HEADER.size : start], keys, values]
+    for item_bytes, column, bounds in ((key_bytes, keys, key_bounds), (value_bytes, values, value_bounds)):
+        size = (4 if len(column) > 65535 else 2) * (count + 1)
+        parts.append(b"" if item_bytes else (bounds + bytes(size))[:size])
+    return b"".join(parts) + raw[len(raw) - 8 * count :]
+
+
+def _bounds(both: bytes, header: list[int]) -> tuple[bytes, bytes]:
+    """The bounds of the keys and of the values, each empty if the header says so."""
+    count, keys_bytes, _, key_bytes, _ = header
+    size = 0 if key_bytes else (4 if keys_bytes > 65535 else 2) * (count + 1)
+    return both[:size], both[size:]
 
 
 def _change_partition(rng: Random, plan: Plan) -> None:
@@ -277,8 +287,7 @@ def _change_trailer(rng: Random, plan: Plan) -> None:
                     length = rng.choice((0, length - 1, length + 1, *NUMBERS)) % (1 << 32)
                 case 2:
                     payload = changed_bytes(rng, payload)
-        body = payload + TRAILER.pack(number, length)
-        return body + CHECKSUM.pack(xxhash.xxh3_64_intdigest(body, seed))
+        return payload + TRAILER.pack(number, length, checksum_of(payload, number, length, seed))
 
     plan.seal = seal
 

@@ -1,0 +1,63 @@
+"""Short ranges: the first records of overlapping sources, whole up to the bound, newest first."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from lsmproc.formats.block import BlockEncoder
+from lsmproc.iterators.short_ranges import merged_part, merged_part_reverse
+from lsmproc.protocols import Part
+
+
+def some_parts(draw: Random) -> tuple[list[Part], dict[bytes, bytes | None]]:
+    """Parts of a few sources, as raw blocks or lists, and what a reader sees of all their records."""
+    parts: list[Part] = []
+    model: dict[bytes, bytes | None] = {}
+    for age in range(draw.randrange(1, 5)):
+        keys = sorted({b"%03d" % draw.randrange(60) for _ in range(draw.randrange(1, 30))})
+        values = [draw.choice([None, b"", b"%d" % age]) for _ in keys]
+        low = draw.randrange(len(keys))
+        high = draw.randrange(low + 1, len(keys) + 1)
+        raw = BlockEncoder().encode(keys, values, [1] * len(keys))
+        parts.append((keys, low, high, None, draw.choice([raw, values])))
+        model = dict(zip(keys[low:high], values[low:high], strict=True)) | model
+    return parts, model
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_the_first_records_of_all_parts_are_merged_up_to_the_bound(seed: int) -> None:
+    """Everything on this side of the bound, and the newest record of each key; the bound is the next key."""
+    draw = Random(seed)
+    parts, model = some_parts(draw)
+    count = draw.choice([4, 10, 100])
+    keys, values, bound = merged_part(parts, count)
+    expected = sorted(key for key in model if bound is None or key < bound)
+    assert (expected, [model[key] for key in expected]) == (keys, values)
+    assert bound in model if bound is not None else len(keys) == len(model)
+    assert len(keys) >= 1
+    keys, values, bound = merged_part_reverse(parts, count)
+    expected = sorted(key for key in model if bound is None or key >= bound)
+    assert (expected, [model[key] for key in expected]) == (keys, values)
+    assert bound in model if bound is not None else len(keys) == len(model)
+    assert len(keys) >= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_no_record_lies_beyond_what_every_part_knows(count: int) -> None:
+    """A part with a bound may be hiding records behind it."""
+    keys = [b"a", b"c", b"e"]
+    known: Part = (keys, 0, 3, None, [b"1", b"2", b"3"])
+    ends_early: Part = ([b"b"], 0, 1, b"b\0", [b"4"])
+    assert merged_part([known, ends_early], count)[0] == [b"a", b"b"][:count]
+    starts_late: Part = ([b"d"], 0, 1, b"d", [b"4"])
+    assert merged_part_reverse([known, starts_late], count)[0] == [b"d", b"e"][-count:]
+
+
+def test_one_part_passes_through_and_none_is_the_end() -> None:
+    """Nothing to merge."""
+    part: Part = ([b"a", b"b", b"c"], 1, 3, None, [b"1", b"2", b"3"])
+    assert ([b"b", b"c"], [b"2", b"3"], None) == merged_part([part], 16)
+    assert ([b"b", b"c"], [b"2", b"3"], None) == merged_part_reverse([part], 16)
+    assert ([], [], None) == merged_part([], 16) == merged_part_reverse([], 16)
