@@ -118,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         _list_sabotages()
         return FINE
     plan = _plan(arguments)
-    if (code := _in_namespace(plan)) is not None:
-        return code
+    if plan.power_cuts and plan.volumes != ("model",) and _NAMESPACE not in os.environ:
+        return _run_in_namespace(plan, arguments)
     directory = arguments.dir or str(Path(tempfile.gettempdir()) / f"lsmproc-stress-{plan.seed}-{secrets.token_hex(4)}")
     if not arguments.json:
         print(f"seed {plan.seed} in {directory}", flush=True)
@@ -169,11 +169,14 @@ def _volumes(given: str | None) -> tuple[str, ...]:
     return asked or tuple(name for name in POWER_VOLUMES if missing_for(name) is None)
 
 
-def _in_namespace(plan: StressPlan) -> int | None:
-    """Run the command once more with mounts of its own, which end with it; None if it needs none, or has them."""
-    if not plan.power_cuts or plan.volumes == ("model",) or _NAMESPACE in os.environ:
-        return None
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "lsmproc", *sys.argv[1:]]
+def _run_in_namespace(plan: StressPlan, arguments: argparse.Namespace) -> int:
+    """Run the plan in a process with mounts of its own, which end with it whatever happens."""
+    from lsmproc.stress.rig import replay_command  # noqa: PLC0415 - see run
+
+    words = [*replay_command(plan).split()[1:], "--seconds", str(plan.seconds)]
+    words += ["--dir", arguments.dir] if arguments.dir else []
+    words += ["--json"] if arguments.json else []
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "lsmproc", *words]
     # It gets the Ctrl-C of the terminal as well, and ends with its report.
     child = subprocess.Popen(command, env={**os.environ, _NAMESPACE: "1"})  # noqa: S603 - this very command
     while True:

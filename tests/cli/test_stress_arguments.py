@@ -44,7 +44,7 @@ def test_numbers_that_test_nothing_are_refused_before_anything_is_made(
 
 def test_a_run_whose_time_is_up_before_its_first_cycle_fails(run: Run, tmp_path: Path) -> None:
     """Nothing is known then."""
-    given = ("stress", "--dir", tmp_path / "rig", "--seconds", "0.000001")
+    given = ("stress", "--dir", tmp_path / "rig", "--seconds", "0.000001", "--owner-kills", "1")
     done = run(*given)
     assert (1, True) == (done.code, b"FAILED: nothing was tested" in done.out)
     asked = run(*given, "--json")
