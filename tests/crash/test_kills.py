@@ -31,12 +31,6 @@ def test_an_owner_that_is_killed_under_load_loses_nothing(run_plan: RunPlan, syn
     assert (NOTHING_BROKEN, True) == (broken(report), report.complete)
 
 
-def test_an_owner_that_dies_in_the_middle_of_a_write_loses_nothing(run_plan: RunPlan) -> None:
-    """Half a frame at the end of the log or of the manifest is a torn tail, and the rest counts."""
-    report = run_plan(seed=11, owner_kills=8, option_sets=("small", "tiny"), interval_seconds=(0.05, 0.2))
-    assert (NOTHING_BROKEN, True) == (broken(report), report.complete)
-
-
 def test_a_killed_flush_worker_is_not_noticed_by_the_application(run_plan: RunPlan) -> None:
     """No write raises, and its job is done by the next worker."""
     report = run_plan(seed=12, flush_worker_kills=15, interval_seconds=(0.02, 0.2), cycles_per_episode=5)

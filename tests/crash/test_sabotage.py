@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from lsmproc.stress import StressReport
-from lsmproc.stress.plan import SABOTAGE_NAMES
+from lsmproc.stress.faults import SABOTAGE_NAMES
 
 RunPlan = Callable[..., StressReport]
 
 # A load that meets the missing protection soon, and what is found then.
 SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "ack-before-log": ({"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)}, {"lost", "wrong"}),
+    "ack-before-log": (
+        {"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)},
+        {"lost", "wrong", "resurrected"},
+    ),
     "no-crc": (
-        {"owner_kills": 200, "option_sets": ("small",), "threads": (1,)},
+        {"kill_points": 60, "points": ("owner.write.wal.torn",), "option_sets": ("small",), "threads": (1,)},
         {"lost", "wrong", "resurrected", "foreign", "torn batch", "order", "error"},
     ),
     "reused-sequence": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "order", "reads differ"}),
