@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from lsmproc.stress.plan import StressPlan
 from lsmproc.stress.report import StressReport
-from lsmproc.stress.rig import run_stress
+from lsmproc.stress.rig import run_soak, run_stress
+from lsmproc.stress.soak import SoakReport
 
-__all__ = ["StressPlan", "StressReport", "run_stress"]
+__all__ = ["SoakReport", "StressPlan", "StressReport", "run_soak", "run_stress"]

@@ -100,7 +100,8 @@ class OwnerProcess:
             case "arm":
                 self._arm()
             case "company":
-                self._company.start() if command["on"] else self._company.stop(_PAUSE_SECONDS)
+                if command["on"] is not None:
+                    self._company.start() if command["on"] else self._company.stop(_PAUSE_SECONDS)
                 self.reply({"is": "company", **self._company.figures()})
             case "close":
                 self._close(tolerate=command.get("tolerate", False))

@@ -12,10 +12,11 @@ from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
 from lsmproc.stress.cycle_result import CycleResult
 from lsmproc.stress.episode import Episode
 from lsmproc.stress.faults import POINT_FAULTS
-from lsmproc.stress.plan import StressPlan
+from lsmproc.stress.plan import COUNTS, StressPlan
 from lsmproc.stress.replay import replay_command
 from lsmproc.stress.report import NotTried, StressReport
 from lsmproc.stress.schedule import EpisodePlan, episodes, points_of
+from lsmproc.stress.soak import Soak, SoakReport
 
 MARKER = "LSMPROC-STRESS"  # a directory with this file was made by the rig and may be emptied by it
 
@@ -49,6 +50,26 @@ def run_stress(
     if report.broken:
         report.evidence = str(root / "evidence")
         report.replay = replay_command(plan.replace(only_episode=report.cycles[-1].episode))
+        _leave_report(root / "evidence", report)
+    for line in report.lines():
+        write(line)
+    return report
+
+
+def run_soak(plan: StressPlan, seconds: float, directory: str, write: Callable[[str], None]) -> SoakReport:
+    """Run one owner under load for so long, as ``run_stress`` runs a plan; see ``soak``."""
+    root = claim_directory(directory)
+    soak = Soak(plan, seconds, root, write)
+    report = soak.report
+    try:
+        soak.run()
+    finally:
+        if not report.problems:
+            shutil.rmtree(root)
+    if report.failed:
+        report.replay = f"{replay_command(plan.replace(**dict.fromkeys(COUNTS, 0)))} --soak {seconds:g}"
+    if report.problems:
+        report.evidence = str(root / "evidence")
         _leave_report(root / "evidence", report)
     for line in report.lines():
         write(line)
@@ -109,7 +130,7 @@ def _in_time(episode: Episode, deadline: float) -> Iterator[CycleResult]:
         yield episode.run(cycle, last=place == len(cycles) - 1)
 
 
-def _leave_report(evidence: Path, report: StressReport) -> None:
+def _leave_report(evidence: Path, report: StressReport | SoakReport) -> None:
     """Put the report beside the copy of the store."""
     evidence.mkdir(exist_ok=True)
     fs = PosixFileSystem(str(evidence))

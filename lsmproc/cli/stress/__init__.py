@@ -7,9 +7,13 @@ import json
 import secrets
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lsmproc.cli.exit_codes import FINE, INTERRUPTED, NEGATIVE
 from lsmproc.cli.stress.options import add_to
+
+if TYPE_CHECKING:
+    from lsmproc.stress import SoakReport, StressReport
 
 __all__ = ["add_to", "run"]
 
@@ -18,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from lsmproc.cli.stress.plan_choice import chosen_plan, needs_mounts  # noqa: PLC0415 - help needs no engine
     from lsmproc.cli.stress.private_mounts import is_private, run_with_private_mounts  # noqa: PLC0415 - see plan_choice
-    from lsmproc.stress.rig import run_stress  # noqa: PLC0415 - help needs no engine
+    from lsmproc.stress.rig import run_soak, run_stress  # noqa: PLC0415 - help needs no engine
 
     if arguments.sabotage == "list":
         _list_sabotages()
@@ -29,12 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(f"seed {plan.seed}", *outline(plan), *(each.line() for each in not_tried), sep="\n")
         return FINE
-    if needs_mounts(plan) and not is_private():
+    if arguments.soak is None and needs_mounts(plan) and not is_private():
         return run_with_private_mounts(plan, not_tried, arguments)
     directory = arguments.dir or str(Path(tempfile.gettempdir()) / f"lsmproc-stress-{plan.seed}-{secrets.token_hex(4)}")
     if not arguments.json:
         print(f"seed {plan.seed} in {directory}", flush=True)
-    report = run_stress(plan, directory, _ignore if arguments.json else _print_now, not_tried)
+    write = _ignore if arguments.json else _print_now
+    report: SoakReport | StressReport
+    if arguments.soak is not None:
+        report = run_soak(plan, arguments.soak, directory, write)
+    else:
+        report = run_stress(plan, directory, write, not_tried)
     if arguments.json:
         print(json.dumps(report.to_json_dict(), default=repr))
     if report.interrupted and not report.failed:

@@ -103,6 +103,10 @@ def _possible(
 
 def _check_that_it_tests(plan: StressPlan, arguments: argparse.Namespace) -> None:
     """A run without a cycle would pass whatever the store does."""
+    if arguments.soak is not None:
+        if given := [name for name in (*COUNTS, "episode", "full", "print_plan") if getattr(arguments, name)]:
+            raise CannotError(f"--soak is a run of its own: leave out --{given[0].replace('_', '-')}")
+        return
     if arguments.seconds == 0:
         raise CannotError("--seconds 0 leaves no time for a cycle: there is nothing to test")
     if plan.full_disks and not plan.disks and not any(getattr(plan, name) for name in COUNTS if name != "full_disks"):
