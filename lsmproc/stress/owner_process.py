@@ -30,7 +30,6 @@ from lsmproc.stress.fragile_disk import FragileDisk
 from lsmproc.stress.operations import LoadShape
 from lsmproc.stress.owner_company import OwnerCompany
 from lsmproc.stress.owner_load import OwnerLoad
-from lsmproc.stress.sabotage import apply_sabotage
 from lsmproc.workers.process_background import ProcessBackground
 
 _PARENT_CHECK_SECONDS = 5.0
@@ -165,6 +164,8 @@ def main(arguments: list[str]) -> None:
     if settings.get("armed_workers"):
         _arm_workers()
     if settings["sabotage"]:
+        from lsmproc.stress.sabotage import apply_sabotage  # noqa: PLC0415 - most owners are started without
+
         apply_sabotage(settings["sabotage"])
     try:
         owner = OwnerProcess(settings, ack_fd, reply_fd)

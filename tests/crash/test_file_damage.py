@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from lsmproc.stress import StressReport
 from lsmproc.stress.file_damage import damage_store
 from lsmproc.stress.oracle import Oracle
+from lsmproc.stress.report import StressReport
 from tests.crash.stream import COUNT, SEED, SHAPE, acks_of, records_after, stream
 from tests.tally import Tally
 

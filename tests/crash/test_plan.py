@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lsmproc.stress import StressPlan, run_stress
 from lsmproc.stress.faults import Fault
+from lsmproc.stress.plan import StressPlan
 from lsmproc.stress.points import KILL_POINTS
 from lsmproc.stress.replay import replay_command
 from lsmproc.stress.report import NotTried
+from lsmproc.stress.rig import run_stress
 from lsmproc.stress.schedule import CyclePlan, EpisodePlan, episodes, points_of
 
 PLAN = StressPlan(3, owner_kills=25, flush_worker_kills=5, compaction_worker_kills=5, worker_stops=4, log_damages=2)

@@ -13,10 +13,10 @@ import pytest
 
 from lsmproc.errors import NoSpaceError, StorageError
 from lsmproc.storage.file_system import CREATE_NEW
-from lsmproc.stress import StressReport
 from lsmproc.stress.armed_disk import Armed, ArmedFileSystem, Trigger, arm, disarm, was_hit
 from lsmproc.stress.cycle_result import CycleResult
 from lsmproc.stress.points import ERROR_POINTS, KILL_POINTS, POINTS, chosen, file_kind
+from lsmproc.stress.report import StressReport
 from tests.tally import Tally
 
 RunPlan = Callable[..., StressReport]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lsmproc.stress import StressPlan, run_soak
 from lsmproc.stress.growth import LIMITS, MIB, growths, theil_sen
+from lsmproc.stress.plan import StressPlan
+from lsmproc.stress.rig import run_soak
 from tests.tally import Tally
 
 

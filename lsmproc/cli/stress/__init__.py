@@ -13,7 +13,8 @@ from lsmproc.cli.exit_codes import FINE, INTERRUPTED, NEGATIVE
 from lsmproc.cli.stress.options import add_to
 
 if TYPE_CHECKING:
-    from lsmproc.stress import SoakReport, StressReport
+    from lsmproc.stress.report import StressReport
+    from lsmproc.stress.soak import SoakReport
 
 __all__ = ["add_to", "run"]
 
