@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from lsmproc.errors import CorruptionError, DurabilityError
 from lsmproc.formats.file_names import wal_name
-from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL
+from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.storage.file_system import READ_WRITE, FileSystem
 from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
@@ -125,7 +125,7 @@ def _refuse_broken_promise(fs: FileSystem, numbers: list[int], store_uuid: bytes
     """Raise if any of the segments behind a hole was ever synced."""
     for number in numbers:
         name = wal_name(number)
-        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end > HEADER_SIZE:
+        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end:
             raise CorruptionError(
                 f"segment {number} was synced, but records before it are missing from segment {predecessor}; "
                 "restore the file from a backup",

@@ -34,6 +34,7 @@ _COMMAND_SECONDS = 60.0
 _BUSY_SECONDS = 10.0
 _SMALL_IMAGE_BYTES = 96 << 20  # sparse
 _BALLAST = "ballast"
+_SWITCH = "switch"  # the call that loses power needs a file of the file system
 _MAKE = {"ext4": ["mkfs.ext4", "-qF"], "xfs": ["mkfs.xfs", "-q"]}
 
 
@@ -100,11 +101,11 @@ class LoopVolume:
         self._write_some_back(chance)
         fs = PosixFileSystem(str(self._mount))
         try:
-            directory = fs.open(".", READ)
+            switch = fs.open(_SWITCH, READ)
             try:
-                fcntl.ioctl(directory, _SHUTDOWN, struct.pack("I", chance.choice((_FORGET_ALL, _COMMIT_FIRST))))
+                fcntl.ioctl(switch, _SHUTDOWN, struct.pack("I", chance.choice((_FORGET_ALL, _COMMIT_FIRST))))
             finally:
-                fs.close(directory)
+                fs.close(switch)
         finally:
             fs.shut()
 
@@ -113,6 +114,8 @@ class LoopVolume:
         self._unmount()
         _command(["mount", "-o", "loop", str(self._image), str(self._mount)])
         self._mounted = True
+        if not (self._mount / _SWITCH).exists():
+            _make_file(self._mount, _SWITCH, lambda fs, fd: fs.fdatasync(fd))
 
     def give_room(self) -> None:
         """It is never full."""

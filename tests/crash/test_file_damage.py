@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+import lsmproc
+from lsmproc.errors import CorruptionError
 from lsmproc.stress.file_damage import damage_store
 from lsmproc.stress.oracle import Oracle
 from lsmproc.stress.report import StressReport
@@ -81,3 +83,19 @@ def test_a_damaged_file_is_named_or_harmless(run_plan: RunPlan, full: bool, tall
     assert count == sum(figures["damages"].values())
     assert figures["damages"].keys() <= {"error at open", "error on read", "torn tail", "nothing missing"}
     tally.add("damaged files between two owners", count)
+
+
+def test_records_synced_by_the_next_owner_are_promised_though_it_wrote_nothing(tmp_path: Path) -> None:
+    """Found by this rig: the promise in a segment without records was not taken for one."""
+    path = tmp_path / "store"
+    with lsmproc.open(path, background="inline", wal_sync="none") as db:
+        for number in range(50):
+            db.put(b"%d" % number, b"value")
+    with lsmproc.open(path, background="inline", wal_sync="none") as db:
+        db.sync()
+    log = min(path.glob("*.wal"))
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    log.write_bytes(content)
+    with pytest.raises(CorruptionError, match=log.name):
+        lsmproc.open(path, background="inline").close()
