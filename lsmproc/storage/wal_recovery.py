@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, DurabilityError
 from lsmproc.formats.file_names import wal_name
-from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL
+from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.storage.file_system import FileSystem
 from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
@@ -134,7 +134,7 @@ def _refuse_broken_promise(
     """Raise if any of the segments behind a hole was ever synced; ``before`` is the last one in front of it."""
     for number in numbers:
         name = wal_name(number)
-        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end > HEADER_SIZE:
+        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end:
             raise CorruptionError(
                 f"segment {number} was synced, but records before it are missing from segment {predecessor}; "
                 f"{DAMAGE_REMEDY}",

@@ -8,9 +8,10 @@ power cut may take besides is the matter of ``power_oracle``.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import lt
 
 from lsmproc.stress.operations import LoadShape, Operation, operations
 from lsmproc.stress.power_oracle import Ack, CutCycle
@@ -64,20 +65,54 @@ class Oracle:
         """The threads start the operations of a cycle. REQUIRES: a look since the last one."""
         self._streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
 
-    def finish(self, acks: Sequence[int], *, killed: bool) -> None:
-        """Each thread got so many acknowledgements in this cycle; if it was killed, one more may have happened."""
+    def finish(self, acks: Sequence[int], *, killed: bool, refused: Collection[int] = ()) -> None:
+        """Each thread got so many acknowledgements in this cycle.
+
+        One more operation may have happened: of every thread if the owner was ``killed``, else of those threads whose
+        last operation was ``refused`` with an error.
+        """
         for thread, (stream, count) in enumerate(zip(self._streams, acks, strict=True)):
             for _ in range(count):
                 self._apply(next(stream), "acknowledged")
-            self._open[thread] = next(stream) if killed else None
+            self._open[thread] = next(stream) if killed or thread in refused else None
         self.acked += sum(acks)
         self._streams = []
 
-    def cut(self, order: Sequence[Ack], old: int) -> None:
-        """Power was lost after these acknowledgements, the first ``old`` of which are promised for their age."""
-        self._cut = CutCycle(self._streams, order, old)
+    def cut(self, order: Sequence[Ack], old: int, before: int) -> None:
+        """Power was lost after these acknowledgements.
+
+        The first ``old`` of them are promised for their age; those after the first ``before`` came when power was going
+        already, and promise nothing.
+        """
+        self._cut = CutCycle(self._streams, order, old, before)
         self.acked += len(order)
         self._streams = []
+
+    def judge_damaged(
+        self,
+        cycle: int,
+        acks: Sequence[Ack],
+        found: Mapping[bytes, bytes],
+        unreadable: Collection[bytes],
+        *,
+        torn: bool,
+    ) -> tuple[bool, list[Problem]]:
+        """Look at what can be read of a damaged copy of the store, without learning from it.
+
+        ``cycle`` has these acknowledgements and is not finished. All of it must be there but for ``unreadable`` keys;
+        if the log was damaged (``torn``) a prefix is right too, with all that was durable. Returns whether something
+        of the cycle is missing, and what is wrong.
+        """
+        streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
+        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks))
+        touched = copy.ignore(unreadable)
+        left, wrong = copy.survivors(self._value, found, self._seed)
+        problems = [Problem(kind, text) for kind, text in wrong]
+        records = {key: (value, 0) for key, value in found.items()}
+        for key in sorted((records.keys() | self._state.keys()) - touched - set(unreadable)):
+            problems += self._compare(key, records)
+        acked = [sum(each == thread for each, _ in acks) for thread in range(len(left))]
+        return any(map(lt, left, acked)), problems[:_MOST_PROBLEMS]
 
     def look(self, records: Iterable[Record]) -> list[Problem]:
         """Compare with what the store holds, and learn what became of the open operations."""

@@ -14,7 +14,8 @@ to the number that is kindest to the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lsmproc.stress.operations import Operation
 from lsmproc.stress.stamped_value import describe_value
@@ -25,15 +26,20 @@ Ack = tuple[int, int]  # thread, operations done
 class CutCycle:
     """The operations of a cycle that a power cut ended, and what was known of them."""
 
-    def __init__(self, streams: Sequence[Iterator[Operation]], order: Sequence[Ack], old: int) -> None:
-        """``order``: the acknowledgements as they came; the first ``old`` of them are promised for their age."""
+    def __init__(
+        self, streams: Sequence[Iterator[Operation]], order: Sequence[Ack], old: int, before: int | None = None
+    ) -> None:
+        """``order``: the acknowledgements as they came; the first ``old`` of them are promised for their age.
+
+        A sync promises something only among the first ``before`` (None: all).
+        """
         done = [0] * len(streams)
         # The operation after the last acknowledged one may have happened.
         self.operations = [[next(stream)] for stream in streams]
         self.promised = list(done)
         self._begun = [[tuple(done)] for _ in streams]  # for each operation: those acknowledged when it began
         for place, (thread, count) in enumerate(order):
-            if self.operations[thread][count - 1].sync:
+            if self.operations[thread][count - 1].sync and (before is None or place < before):
                 self._promise(self._begun[thread][count - 1])
                 self._promise([count if each == thread else 0 for each in range(len(done))])
             done[thread] = count
@@ -57,6 +63,14 @@ class CutCycle:
         if not problems:
             problems += self._holes(possible)
         return [max(numbers, default=0) for numbers in possible], problems
+
+    def ignore(self, keys: Collection[bytes]) -> set[bytes]:
+        """Judge nothing by these keys; returns those that the operations touch besides."""
+        hidden = set(keys)
+        touched = {key for operations in self.operations for operation in operations for key in operation.keys}
+        if hidden & touched:
+            self.operations = [[_without(operation, hidden) for operation in each] for each in self.operations]
+        return touched - hidden
 
     def _promise(self, done: Sequence[int]) -> None:
         self.promised = list(map(max, self.promised, done))
@@ -92,6 +106,12 @@ class CutCycle:
             f"what thread {thread} has left is the state after no number of its operations; after {best} of them "
             f"{len(keys)} keys differ, such as {keys[0]!r}, which holds {text}"
         )
+
+
+def _without(operation: Operation, hidden: set[bytes]) -> Operation:
+    pairs = [pair for pair in zip(operation.keys, operation.values, strict=True) if pair[0] not in hidden]
+    keys, values = tuple(key for key, _ in pairs), tuple(value for _, value in pairs)
+    return replace(operation, keys=keys, values=values)
 
 
 def _possible(

@@ -20,7 +20,7 @@ from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
 from lsmproc.storage.wal_reader import is_blank
 from lsmproc.storage.wal_writer import PwriteWal
 from lsmproc.stress.disk_model import JournaledFileSystem
-from lsmproc.stress.plan import SABOTAGE_NAMES
+from lsmproc.stress.faults import SABOTAGE_NAMES
 
 _HELD_FRAMES = 64
 

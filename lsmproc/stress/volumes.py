@@ -3,7 +3,7 @@
 A plain directory never loses power. A loop volume is an image with a real ext4 or xfs on it: the file system's own
 shutdown call forgets everything that is not on the disk, and mounting it again replays its journal (the call is
 described with FS_IOC_SHUTDOWN in the kernel's ext4 and xfs headers). The model is a directory whose owner writes down
-each operation; the power cut itself is computed in the owner, see ``fragile_disk``.
+each operation; the power cut itself is computed in the owner, see ``fragile_disk``. Small volumes fill up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import shutil
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 from lsmproc.storage.file_system import CREATE_NEW, READ, PosixFileSystem
 from lsmproc.stress.disk_model import POLICIES
+from lsmproc.stress.faults import SMALL_VOLUMES
 from lsmproc.stress.fragile_disk import AFTER_CUT
 from lsmproc.stress.owner_under_test import OwnerUnderTest
 
@@ -30,6 +32,9 @@ _COMMIT_FIRST = 1  # the journal is committed, data that was not written back is
 _IMAGE_BYTES = 384 << 20  # sparse; xfs wants 300 MiB at least
 _COMMAND_SECONDS = 60.0
 _BUSY_SECONDS = 10.0
+_SMALL_IMAGE_BYTES = 96 << 20  # sparse
+_BALLAST = "ballast"
+_SWITCH = "switch"  # the call that loses power needs a file of the file system
 _MAKE = {"ext4": ["mkfs.ext4", "-qF"], "xfs": ["mkfs.xfs", "-q"]}
 
 
@@ -43,6 +48,9 @@ class Volume(Protocol):
 
     def restore_power(self) -> None:
         """Make the directory readable again, as it is after the cut. REQUIRES: no process has a file open there."""
+
+    def give_room(self) -> None:
+        """The disk was full; make it larger."""
 
     def remove(self) -> None:
         """Give everything back. Idempotent."""
@@ -66,6 +74,9 @@ class PlainDirectory:
         shutil.rmtree(self.store)
         self._after_cut.rename(self.store)
 
+    def give_room(self) -> None:
+        """There is no end to it."""
+
     def remove(self) -> None:
         """The rig removes the whole root."""
 
@@ -73,7 +84,7 @@ class PlainDirectory:
 class LoopVolume:
     """A file system of its own on a loop device. Needs root."""
 
-    def __init__(self, root: Path, kind: str) -> None:
+    def __init__(self, root: Path, kind: str, image_bytes: int = _IMAGE_BYTES) -> None:
         """Make and mount it at ``root / "volume"``."""
         self._image = root / "image"
         self._mount = root / "volume"
@@ -81,15 +92,7 @@ class LoopVolume:
         self.store = self._mount / "store"
         self._mount.mkdir(exist_ok=True)
         self._image.unlink(missing_ok=True)
-        fs = PosixFileSystem(str(root))
-        try:
-            fd = fs.open(self._image.name, CREATE_NEW)
-            try:
-                fs.truncate(fd, _IMAGE_BYTES)
-            finally:
-                fs.close(fd)
-        finally:
-            fs.shut()
+        _make_file(root, self._image.name, lambda fs, fd: fs.truncate(fd, image_bytes))
         _command([*_MAKE[kind], str(self._image)])
         self.restore_power()
 
@@ -98,11 +101,11 @@ class LoopVolume:
         self._write_some_back(chance)
         fs = PosixFileSystem(str(self._mount))
         try:
-            directory = fs.open(".", READ)
+            switch = fs.open(_SWITCH, READ)
             try:
-                fcntl.ioctl(directory, _SHUTDOWN, struct.pack("I", chance.choice((_FORGET_ALL, _COMMIT_FIRST))))
+                fcntl.ioctl(switch, _SHUTDOWN, struct.pack("I", chance.choice((_FORGET_ALL, _COMMIT_FIRST))))
             finally:
-                fs.close(directory)
+                fs.close(switch)
         finally:
             fs.shut()
 
@@ -111,6 +114,11 @@ class LoopVolume:
         self._unmount()
         _command(["mount", "-o", "loop", str(self._image), str(self._mount)])
         self._mounted = True
+        if not (self._mount / _SWITCH).exists():
+            _make_file(self._mount, _SWITCH, lambda fs, fd: fs.fdatasync(fd))
+
+    def give_room(self) -> None:
+        """It is never full."""
 
     def remove(self) -> None:
         """See Volume."""
@@ -118,16 +126,9 @@ class LoopVolume:
         self._image.unlink(missing_ok=True)
 
     def _unmount(self) -> None:
-        """The last descriptor of a process that was killed may be on its way."""
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while self._mounted:  # Not asked of the mount point: xfs answers nothing after a shutdown.
-            try:
-                _command(["umount", str(self._mount)])
-                self._mounted = False
-            except OSError:
-                if time.monotonic() >= deadline:
-                    raise
-                select.poll().poll(10)
+        if self._mounted:  # Not asked of the mount point: xfs answers nothing after a shutdown.
+            _unmount(self._mount)
+            self._mounted = False
 
     def _write_some_back(self, chance: Random) -> None:
         """Start the writing of random parts of random files, as the kernel does in an order of its own."""
@@ -142,26 +143,108 @@ class LoopVolume:
             fs.shut()
 
 
+class SmallExt4(LoopVolume):
+    """An ext4 that has little room left, until the file that takes the rest is removed."""
+
+    def __init__(self, root: Path, room_bytes: int) -> None:
+        """Leave so many bytes."""
+        super().__init__(root, "ext4", _SMALL_IMAGE_BYTES)
+        free = os.statvfs(self._mount)
+        ballast_bytes = free.f_bavail * free.f_frsize - room_bytes
+        _make_file(self._mount, _BALLAST, lambda fs, fd: fs.allocate(fd, ballast_bytes))
+
+    def give_room(self) -> None:
+        """See Volume."""
+        (self._mount / _BALLAST).unlink()
+
+
+class SmallTmpfs:
+    """A file system in memory of a given size. Needs root."""
+
+    def __init__(self, root: Path, room_bytes: int) -> None:
+        """Mount it at ``root / "volume"``."""
+        self._mount = root / "volume"
+        self.store = self._mount / "store"
+        self._mount.mkdir(exist_ok=True)
+        _command(["mount", "-t", "tmpfs", "-o", f"size={room_bytes}", "tmpfs", str(self._mount)])
+        self._mounted = True
+
+    def cut_power(self, owner: OwnerUnderTest, chance: Random) -> None:
+        """Nothing would be left."""
+        raise NotImplementedError
+
+    def restore_power(self) -> None:
+        """See cut_power."""
+        raise NotImplementedError
+
+    def give_room(self) -> None:
+        """See Volume."""
+        _command(["mount", "-o", f"remount,size={_SMALL_IMAGE_BYTES}", str(self._mount)])
+
+    def remove(self) -> None:
+        """See Volume."""
+        if self._mounted:
+            _unmount(self._mount)
+            self._mounted = False
+
+
 def modelled_cut(chance: Random) -> dict[str, Any]:
     """How the modelled disk of an owner loses its power."""
     return {"policy": chance.choice(POLICIES), "seed": chance.getrandbits(32)}
 
 
-def volume_for(kind: str, root: Path) -> Volume:
-    """A fresh volume of the kind that an episode asks for."""
-    return LoopVolume(root, kind) if kind in _MAKE else PlainDirectory(root)
+def volume_for(kind: str, room_bytes: int, root: Path) -> Volume:
+    """A fresh volume of the kind that an episode asks for; ``room_bytes``: of a small one."""
+    match kind:
+        case "ext4" | "xfs":
+            return LoopVolume(root, kind)
+        case "small-ext4":
+            return SmallExt4(root, room_bytes)
+        case "tmpfs":
+            return SmallTmpfs(root, room_bytes)
+        case _:
+            return PlainDirectory(root)
 
 
 def missing_for(kind: str) -> str | None:
     """What the machine lacks for a volume of the kind; None if it can be made."""
-    if kind not in _MAKE:
+    if kind not in {*_MAKE, *SMALL_VOLUMES}:
         return None
     if os.geteuid() != 0:
         return "only root may mount"
-    if not os.path.exists("/dev/loop-control"):
-        return "there are no loop devices"
-    programs = [program for program in (_MAKE[kind][0], "mount", "umount") if shutil.which(program) is None]
-    return f"{programs[0]} is not installed" if programs else None
+    needed = ["mount", "umount"]
+    if kind != "tmpfs":
+        if not os.path.exists("/dev/loop-control"):
+            return "there are no loop devices"
+        needed.insert(0, _MAKE["ext4" if kind == "small-ext4" else kind][0])
+    missing = [program for program in needed if shutil.which(program) is None]
+    return f"{missing[0]} is not installed" if missing else None
+
+
+def _make_file(directory: Path, name: str, fill: Callable[[PosixFileSystem, int], None]) -> None:
+    fs = PosixFileSystem(str(directory))
+    try:
+        fd = fs.open(name, CREATE_NEW)
+        try:
+            fill(fs, fd)
+        finally:
+            fs.close(fd)
+    finally:
+        fs.shut()
+
+
+def _unmount(mount: Path) -> None:
+    """The last descriptor of a process that was killed may be on its way."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            _command(["umount", str(mount)])
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise
+            select.poll().poll(10)
+        else:
+            return
 
 
 def _start_writing(fs: PosixFileSystem, name: str, chance: Random) -> None:
