@@ -31,8 +31,12 @@ class LiveSnapshots:
     def take(self, sequence: int) -> int:
         """Keep what a reader at ``sequence`` sees; returns the token to release it with."""
         token = next(self._tokens)
-        self._sequences[token] = sequence
-        self._forget_released()
+        try:
+            self._sequences[token] = sequence
+            self._forget_released()
+        except BaseException:
+            self._sequences.pop(token, None)  # Nobody will ever release it.
+            raise
         return token
 
     def release(self, token: int) -> None:
@@ -74,7 +78,9 @@ class LiveSnapshots:
 
     def _forget_released(self) -> None:
         while self._released:
-            self._sequences.pop(self._released.popleft(), None)
+            # In this order, so that an interrupt between the two forgets nothing.
+            self._sequences.pop(self._released[0], None)
+            self._released.popleft()
         self._live = sorted(self._sequences.values())
         # A store without writes has sequence 0, but its snapshots count as well.
         self.newest = max(self._live[-1], 1) if self._live else 0

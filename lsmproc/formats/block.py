@@ -40,6 +40,7 @@ import msgpack
 import xxhash
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.bounded_msgpack import FlatReader, refuse_extension
 from lsmproc.formats.compression import Codec, compress, decompress
 from lsmproc.protocols import MISSING, Missing
 
@@ -57,6 +58,11 @@ STORED_OVERHEAD = TRAILER.size + CHECKSUM.size
 MAX_RAW_BLOCK_BYTES = 128 << 20
 
 _WIDE = 65535
+
+# Columns up to this are decoded in one call: the most that a hostile one takes is then some 20 MiB.
+_QUICK_BYTES = 256 << 10
+_QUICK_ITEMS = 2048
+_COLUMN_TYPES: frozenset[type] = frozenset({bytes, type(None)})
 _NARROW_BOUNDS = struct.Struct("<HH")
 _WIDE_BOUNDS = struct.Struct("<II")
 _HASH = xxhash.xxh3_64_intdigest
@@ -139,7 +145,7 @@ def record_count(raw: bytes) -> int:
 def decode_keys(raw: bytes) -> list[bytes]:
     """The keys column."""
     count, keys_bytes, _, key_bytes, _ = HEADER.unpack_from(raw)
-    keys = decode_array(raw[20 : 20 + keys_bytes])
+    keys = decode_array(raw[20 : 20 + keys_bytes], count)
     if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
         raise CorruptionError("the keys column of a block is damaged")
     return keys  # type: ignore[return-value]
@@ -149,8 +155,8 @@ def decode_columns(raw: bytes) -> tuple[list[bytes], list[bytes | None]]:
     """The keys and values columns."""
     count, keys_bytes, values_bytes, key_bytes, value_bytes = HEADER.unpack_from(raw)
     middle = 20 + keys_bytes
-    keys = decode_array(raw[20:middle])
-    values = decode_array(raw[middle : middle + values_bytes])
+    keys = decode_array(raw[20:middle], count)
+    values = decode_array(raw[middle : middle + values_bytes], count)
     if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
         raise CorruptionError("the keys column of a block is damaged")
     if len(values) != count or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
@@ -233,14 +239,25 @@ def sequence_at(planes: bytes, index: int) -> int:
     return int.from_bytes(planes[index :: len(planes) // 8], "little")
 
 
-def decode_array(data: bytes) -> list[object]:
-    """A msgpack array with nothing after it; raises CorruptionError on anything else."""
+def decode_array(data: bytes, most: int = _QUICK_ITEMS) -> list[object]:
+    """A msgpack array of at most ``most`` items with nothing after it; raises CorruptionError on anything else."""
+    if len(data) > _QUICK_BYTES or most > _QUICK_ITEMS:
+        return _decode_long_array(data)
     try:
-        items = msgpack.unpackb(data, ext_hook=_refuse_extension)
+        items = msgpack.unpackb(data, ext_hook=refuse_extension, max_array_len=most, max_map_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise CorruptionError(f"a column cannot be decoded: {error!r:.80}") from error
+        # Not the error's own text: it may hold all that was decoded.
+        raise CorruptionError(f"a column cannot be decoded: {type(error).__name__}") from error
     if type(items) is not list:
         raise CorruptionError("a column is no array")
+    return items
+
+
+def _decode_long_array(data: bytes) -> list[object]:
+    """As decode_array, a little slower for each item: here arrays within the array would take too much memory."""
+    reader = FlatReader(data)
+    items = reader.items(reader.array_header(), _COLUMN_TYPES)
+    reader.end()
     return items
 
 
@@ -295,7 +312,3 @@ def _planes(sequences: Sequence[int]) -> bytes:
 def _array_header_bytes(count: int) -> int:
     """Bytes of msgpack's array header."""
     return 1 if count < 16 else 3 if count <= _WIDE else 5
-
-
-def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} of {len(data)} bytes does not belong here")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
+    STORED_OVERHEAD,
     check_layout,
     decode_columns,
     decode_sequences,
@@ -250,10 +251,11 @@ class BlockTableReader:
         base = offsets[start]
         data = self._input.read(base, offsets[stop] - base)
         unique_id = self.metadata.unique_id
+        largest = self._input.largest_block
         offset = base
         try:
             for end in offsets[start + 1 : stop + 1]:
-                yield unseal_block(data[offset - base : end - base], unique_id ^ offset)
+                yield unseal_block(data[offset - base : end - base], unique_id ^ offset, largest)
                 offset = end
         except CorruptionError as error:
             raise error if error.file else self._input.damage(error, offset) from error
@@ -305,7 +307,10 @@ class BlockTableReader:
             maybe: BlockedBloomFilter | NoFilter = NoFilter()
             if footer.filter.size:
                 handle = footer.filter
-                maybe = BlockedBloomFilter(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
+                try:
+                    maybe = BlockedBloomFilter(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
+                except CorruptionError as error:
+                    raise error if error.file else self._input.damage(error, handle.offset) from error
             last_keys: list[bytes] = []
             slots: Slots = []
             if len(top.last_keys) == 1:
@@ -327,6 +332,7 @@ class BlockTableReader:
         offsets = list(accumulate(sizes, initial=directory.starts[number]))
         blocks = directory.firsts[number + 1] - directory.firsts[number]
         fits = len(sizes) == blocks and offsets[-1] == directory.starts[number + 1]
+        fits = fits and max(sizes) <= self._input.largest_block + STORED_OVERHEAD
         if not fits or last_keys[-1] != directory.last_keys[number]:
             raise self._input.damage("an index partition does not fit the index", offset)
         partition = _Partition(last_keys, offsets)

@@ -1,9 +1,11 @@
 """Between two owners a file is damaged: the next one must notice, or show nothing that is wrong.
 
-A newest log segment that ends earlier than it did, or is gone, cannot be told from one that was never written
-further: then everything of its cycle may be missing from the end. Else, what the next owner may do: refuse the store with a CorruptionError that names the file; open it and raise that error for what
+What it may do: refuse the store with a CorruptionError that names the file; open it and raise that error for what
 cannot be read; take the damaged end of a log for one torn by a crash, as long as nothing is lost that was durable; or
 show everything, where the byte means nothing. Afterwards the directory is put back as it was.
+
+A newest log segment that ends earlier than it did, or is gone, cannot be told from one that was never written further:
+then everything may be missing from the end of the cycle.
 """
 
 from __future__ import annotations
