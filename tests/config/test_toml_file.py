@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lsmproc.config import LSMConfig
@@ -84,7 +84,6 @@ def test_a_missing_file_is_the_usual_error(tmp_path: Path) -> None:
         LSMConfig.from_toml(tmp_path / "none.toml")
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         LSMConfig,
