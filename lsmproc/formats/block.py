@@ -79,6 +79,7 @@ _BYTES = tuple(bytes((number,)) for number in range(256))
 
 _read_header = HEADER.unpack_from
 _read_trailer = TRAILER.unpack_from
+_unpack = msgpack.unpackb
 _decompress_lz4 = lz4.block.decompress
 _LZ4 = Codec.LZ4.value
 
@@ -206,16 +207,22 @@ def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
     column = 20 + count + keys_bytes
     if value_bytes:
-        first = column + _array_header_bytes(count) + start * value_bytes
+        first = column + (1 if count < 16 else 3 if count <= _WIDE else 5) + start * value_bytes
         end = first + (stop - start) * value_bytes
     else:
         bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
         first, _ = _item(raw, column, values_bytes, bounds, start)
         _, end = _item(raw, column, values_bytes, bounds, stop - 1)
-    values = decode_array(_array_header(stop - start) + raw[first:end])
+    length = stop - start
+    values: list[bytes | None]
+    header = bytes((0x90 | length,)) if length < 16 else msgpack.Packer().pack_array_header(length)
+    try:
+        values = _unpack(header + raw[first:end])
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise CorruptionError(f"a column cannot be decoded: {error!r:.80}") from error
     if len(values) != stop - start or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
         raise CorruptionError("the values column of a block is damaged")
-    return values  # type: ignore[return-value]
+    return values
 
 
 def sequence_planes(raw: bytes) -> bytes:
@@ -319,9 +326,9 @@ def sequence_at(planes: bytes, index: int) -> int:
 
 
 def decode_array(data: bytes) -> list[object]:
-    """A msgpack array with nothing after it; raises CorruptionError on anything else."""
+    """A msgpack array with nothing after it; raises CorruptionError on anything else. Its items may be of any type."""
     try:
-        items = msgpack.unpackb(data, ext_hook=_refuse_extension)
+        items = _unpack(data)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise CorruptionError(f"a column cannot be decoded: {error!r:.80}") from error
     if type(items) is not list:
@@ -380,12 +387,3 @@ def _planes(sequences: Sequence[int]) -> bytes:
 def _array_header_bytes(count: int) -> int:
     """Bytes of msgpack's array header."""
     return 1 if count < 16 else 3 if count <= _WIDE else 5
-
-
-def _array_header(count: int) -> bytes:
-    """The array header of so many items."""
-    return bytes((0x90 | count,)) if count < 16 else msgpack.Packer().pack_array_header(count)
-
-
-def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} of {len(data)} bytes does not belong here")
