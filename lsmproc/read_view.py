@@ -135,10 +135,10 @@ class ReadView:
                         self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
         for largest_keys, readers, _ in self._levels:
-            try:
-                reader = readers[bisect_left(largest_keys, key)]
-            except IndexError:
+            index = bisect_left(largest_keys, key)
+            if index == len(readers):
                 continue
+            reader = readers[index]
             words, word_count = reader.filter
             if words[place % word_count] & mask == mask:
                 value = reader.find(key, key_hash)
