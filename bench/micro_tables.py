@@ -19,13 +19,13 @@ from lsmproc.formats.block import (
     check_layout,
     decode_columns,
     decode_keys,
-    decode_sequences,
     find_value,
     seal_block,
     sequence_planes,
     unseal_block,
 )
 from lsmproc.formats.bloom_filter import BlockedBloomFilter, build_bloom_filter
+from lsmproc.formats.byte_planes import decode_sequences
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.messages import TableOptions
 from lsmproc.iterators.merge_windows import Window, merge_windows

@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
     from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
     from lsmproc.read_view import Entry
+    from lsmproc.repair.store_repair import repair_store
     from lsmproc.snapshot import Snapshot
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
+    from lsmproc.verification import verify_store
     from lsmproc.write_batch import WriteBatch
 
 __all__ = [
@@ -77,6 +79,8 @@ __all__ = [
     "WriteStallTimeout",
     "format_stats",
     "open",
+    "repair_store",
+    "verify_store",
 ]
 
 # Where the names that are not errors live.
@@ -93,6 +97,8 @@ _HOMES = {
     "Stats": "lsmproc.statistics",
     "WriteBatch": "lsmproc.write_batch",
     "format_stats": "lsmproc.statistics",
+    "repair_store": "lsmproc.repair.store_repair",
+    "verify_store": "lsmproc.verification",
 }
 
 

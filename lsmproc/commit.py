@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import threading
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from lsmproc.formats.log_format import batch_body, delete_body, put_body
 
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import MutableMapping
+
     from lsmproc.errors import Error
+    from lsmproc.live_snapshots import LiveSnapshots
+    from lsmproc.protocols import MemtableEntry
+
+
+# A group ends with the commit that brings it over this, as in RocksDB (max_write_batch_group_size_bytes).
+_GROUP_MAX_BYTES = 1 << 20
 
 
 class Commit:
@@ -37,6 +47,14 @@ class Commit:
         value = self.values[0]
         return delete_body(sequence, self.keys[0]) if value is None else put_body(sequence, self.keys[0], value)
 
+    def insert(self, entries: MutableMapping[bytes, MemtableEntry], snapshots: LiveSnapshots) -> None:
+        """Enter the records into the memtable; twice does no harm. REQUIRES: it is in the log."""
+        if snapshots.newest:
+            for key, value in zip(self.keys, self.values, strict=True):
+                entries[key] = snapshots.linked((self.sequence, value), entries.get(key))
+        else:
+            entries.update(zip(self.keys, zip(repeat(self.sequence), self.values)))  # noqa: B905
+
     def raise_error(self) -> None:
         """Raise what went wrong with it, if anything."""
         if self.error is not None:
@@ -46,3 +64,11 @@ class Commit:
         """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
         if self.turn.locked():
             self.turn.release()
+
+
+def take_group(queue: deque[Commit], group: list[Commit]) -> None:
+    """Move what is to be committed together from the front of ``queue`` to ``group``. Interrupted, nothing is lost."""
+    size = 0
+    while queue and size < _GROUP_MAX_BYTES:
+        group.append(queue[0])
+        size += queue.popleft().size

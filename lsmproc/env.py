@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from lsmproc.protocols import Background
 
 _CLOSE_SECONDS = 5.0
+_FEWEST_OPEN_FILES = 4
+_MOST_OPEN_FILES = 100_000
+_OTHER_FILES = 40  # four for each worker, the log, the manifest, the directory, standard streams
 
 _DECIDED_HERE = (
     "background",
     "flush_workers",
     "compaction_workers",
     "worker_niceness",
+    "worker_hang_seconds",
     "rate_limit_bytes_per_sec",
     "block_cache_bytes",
     "row_cache_bytes",
@@ -65,6 +69,7 @@ class Env:
         flush_workers: int = 1,
         compaction_workers: int = 2,
         worker_niceness: int = 10,
+        worker_hang_seconds: int = 300,
         rate_limit_bytes_per_sec: int | None = None,
         block_cache_bytes: int = 64 << 20,
         row_cache_bytes: int = 8 << 20,
@@ -83,6 +88,7 @@ class Env:
             flush_workers=flush_workers,
             compaction_workers=compaction_workers,
             worker_niceness=worker_niceness,
+            worker_hang_seconds=worker_hang_seconds,
             rate_limit_bytes_per_sec=rate_limit_bytes_per_sec,
             block_cache_bytes=block_cache_bytes,
             row_cache_bytes=row_cache_bytes,
@@ -101,7 +107,7 @@ class Env:
         arguments = (self.flush_workers, self.compaction_workers, self.rate_limiter, settings.worker_niceness)
         self.background: Background
         if self.kind == "process":
-            self.background = ProcessBackground(*arguments)
+            self.background = ProcessBackground(*arguments, hang_seconds=settings.worker_hang_seconds)
         elif self.kind == "thread":
             self.background = ThreadBackground(*arguments, open_file_system=open_file_system)
         else:
@@ -115,6 +121,7 @@ class Env:
             flush_workers=config.flush_workers,
             compaction_workers=config.compaction_workers,
             worker_niceness=config.worker_niceness,
+            worker_hang_seconds=config.worker_hang_seconds,
             rate_limit_bytes_per_sec=config.rate_limit_bytes_per_sec,
             block_cache_bytes=config.block_cache_bytes,
             row_cache_bytes=config.row_cache_bytes,
@@ -151,6 +158,8 @@ class Env:
 
 
 def _half_of_descriptor_limit() -> int:
-    """Half of what the process may open: the other half is the host program's."""
+    """Half of what the process may open: the other half is the host program's, and our own for logs and workers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(soft // 2, 100_000)) if soft != resource.RLIM_INFINITY else 100_000
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_OPEN_FILES
+    return max(_FEWEST_OPEN_FILES, min(soft // 2, soft - _OTHER_FILES, _MOST_OPEN_FILES))

@@ -45,6 +45,10 @@ __all__ = [
 ]
 
 
+# What can be done about damaged files; ends the messages that tell of them.
+DAMAGE_REMEDY = "restore it from a backup, or save the rest with lsmproc repair"
+
+
 class Error(Exception):
     """Base of all errors that lsmproc raises on purpose."""
 

@@ -36,9 +36,13 @@ class LiveSnapshots:
         if self._released:
             self._forget_released()
         token = next(self._tokens)
-        self._sequences[token] = sequence
-        self._live = None
-        self.newest = sequence or 1  # A store without writes has sequence 0, but its snapshots count as well.
+        try:
+            self._sequences[token] = sequence
+            self._live = None
+            self.newest = sequence or 1  # A store without writes has sequence 0, but its snapshots count as well.
+        except BaseException:
+            self._sequences.pop(token, None)  # Nobody will ever release it.
+            raise
         return token
 
     def release(self, token: int) -> None:
@@ -82,6 +86,8 @@ class LiveSnapshots:
 
     def _forget_released(self) -> None:
         while self._released:
-            self._sequences.pop(self._released.popleft(), None)
+            # In this order, so that an interrupt between the two forgets nothing.
+            self._sequences.pop(self._released[0], None)
+            self._released.popleft()
         self._live = None
         self.newest = (next(reversed(self._sequences.values())) or 1) if self._sequences else 0

@@ -35,7 +35,7 @@ class LogSegments:
 
     Attributes:
         current: the segment being written.
-        finished: ends of the segments under the memtable that are sealed already, oldest first.
+        finished: ends of the segments under the memtable that are not written any more, oldest first.
         syncs: how often the log was synced.
     """
 
@@ -64,6 +64,7 @@ class LogSegments:
         self._spare: Wal | None = None
         self._newest_number = current.number  # of the current segment, or of the one that a rotation goes to
         self._closed = False
+        self._trusted = True  # whether the kernel has written what it was told to
         self._name_unsynced = True  # the current segment's name may not survive power loss yet
         self._sync_lock = threading.Lock()  # held over syncs, and to close what might be being synced
         self._spare_lock = threading.Lock()  # held for an instant
@@ -74,10 +75,9 @@ class LogSegments:
         """Bytes of the segments under the memtable."""
         return self.current.end + sum(segment.end for segment in self.finished)
 
-    @property
-    def oldest_number(self) -> int:
-        """Number of the oldest segment under the memtable."""
-        return self.finished[0].number if self.finished else self.current.number
+    def oldest_number(self, besides: Iterable[SegmentEnd]) -> int:
+        """Number of the oldest segment under the memtable that is not one of ``besides``."""
+        return next((end.number for end in self.finished if end not in besides), self.current.number)
 
     @property
     def dirty(self) -> bool:
@@ -85,10 +85,15 @@ class LogSegments:
         return bool(self._unsynced) or self.current.end > max(self.current.durable_end, HEADER_SIZE)
 
     def rotate(self, last_sequence: int) -> tuple[SegmentEnd, ...]:
-        """Seal the current segment and begin the next; returns the ends of all that were under the memtable.
+        """Seal the current segment and begin the next; returns the ends of all that are under the memtable.
 
-        REQUIRES: nobody appends. Raises StorageError: before the seal if there is no room for another file, and
-        then nothing has changed; after it only if a header cannot be written, and then ``current`` is sealed.
+        They stay there until the caller has sealed the memtable as well and empties ``finished``.
+
+        The header that follows the seal is written before it, so that all that can fail comes first: until the seal
+        is there, that header follows nothing, and a replay leaves its segment out.
+
+        REQUIRES: nobody appends. Raises StorageError, if there is no room: then nothing has changed. Only an
+        interrupt can leave ``current`` sealed; the log cannot go on then before it is opened again.
         """
         with self._spare_lock:
             spare, self._spare = self._spare, None
@@ -98,20 +103,20 @@ class LogSegments:
                 spare = self._new_wal(self._fs, number, _HURRIED_SEGMENT_BYTES)
                 # Only now, or a sync beside this would clear it before there is a name; and before it is current.
                 self._name_unsynced = True
-            sealed = self.current.seal()
-        except BaseException:
-            if spare is not None:
-                self._discard(spare)
-            raise
-        try:
+            sealed = self.current.seal_end()
             self._begin(spare, sealed, last_sequence)
             ends = (*self.finished, sealed)
+            finished = [*ends]
+            self.current.seal()
             self._unsynced.append(self.current)
+            self.finished = finished
+            self.current = spare
         except BaseException:
-            spare.close()  # What is in it already must stay: it may be the header that follows the seal.
+            if self.current.sealed and spare is not None:
+                spare.close()  # What is in it must stay: it is the header that follows the seal.
+            elif spare is not None:
+                self._keep(spare)
             raise
-        self.finished = []
-        self.current = spare
         return ends
 
     def prepare_spare(self) -> None:
@@ -141,6 +146,7 @@ class LogSegments:
         with self._sync_lock:
             if wal is not self.current and wal not in self._unsynced:
                 return 0
+            self._trusted = False
             while self._unsynced and self._unsynced[0] is not wal:
                 self._unsynced[0].sync()
                 self._unsynced.pop(0).close()
@@ -158,6 +164,7 @@ class LogSegments:
                     text = f"the name of a log segment could not be synced: {error.strerror}"
                     raise DurabilityError(error.errno, text, wal.name) from error
             self.syncs += 1
+            self._trusted = True
             return durable_end
 
     def forget(self, ends: Iterable[SegmentEnd]) -> None:
@@ -179,8 +186,10 @@ class LogSegments:
             for wal in self._unsynced:
                 wal.close()
             self._unsynced.clear()
-            with suppress(StorageError):  # It only gives space back.
-                self.current.trim()
+            # It only gives space back; and what a failed sync left in memory must stay for the next owner as it is.
+            with suppress(StorageError):
+                if self._trusted:
+                    self.current.trim()
             self.current.close()
 
     def forked(self) -> None:
@@ -188,6 +197,13 @@ class LogSegments:
         self._closed = True
         self._sync_lock = threading.Lock()
         self._spare_lock = threading.Lock()
+
+    def _keep(self, spare: Wal) -> None:
+        """Have the next rotation try again with the segment of one that failed, whatever is in its header."""
+        with self._spare_lock:
+            if spare is not self.current:
+                self._spare = spare
+                self._name_unsynced = True  # The rotation may not have come as far as to note it.
 
     def _begin(self, wal: Wal, predecessor: SegmentEnd | None, last_sequence: int) -> None:
         header = LogHeader(KIND_WAL, self._store_uuid, wal.number, secrets.randbits(32))

@@ -72,6 +72,7 @@ class Wal(Protocol):
     name: str
     durable_end: int  # bytes known to survive power loss
     sealed: bool
+    doubtful: bool  # an append raised, and whether its frame is in the file or not is not known
 
     @property
     def end(self) -> int:
@@ -85,13 +86,16 @@ class Wal(Protocol):
         """Write the header."""
 
     def append(self, body: bytes, sequence: int, /) -> int:
-        """Append one frame, return the new end. After an exception the segment ends where it did before."""
+        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
 
     def sync(self) -> int:
         """Make every frame appended before the call durable; returns the end that this covers."""
 
     def promise(self, durable_end: int) -> None:
         """Leave in the log that it is durable up to there."""
+
+    def seal_end(self) -> SegmentEnd:
+        """What ``seal`` would return, were it called next. Writes nothing."""
 
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. No frame can follow."""

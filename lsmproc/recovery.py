@@ -3,8 +3,10 @@
 In order, and so that a crash at any step leaves a directory which the same steps open:
 
 1. the lock is taken;
-2. the manifest that CURRENT names is read, and every table it lists must be there in its size;
-3. the live log segments are replayed, see ``storage/wal_recovery.py``;
+2. the manifest that CURRENT names is read, and every table it lists must be there in its size and format;
+3. the live log segments are made safe to trust, see ``storage/wal_rewriting.py`` (not read-only), and replayed, see
+   ``storage/wal_recovery.py``. Nothing that was replayed counts as durable, and no segment goes, before a sync or a
+   table holds it;
 4. the file of the next segment is made, still blank;
 5. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
 6. empty segments and those behind a hole are removed, and the directory synced, so that a new segment, which the
@@ -21,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import CorruptionError, NotAStoreError, StorageError
+from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, NotAStoreError, StorageError
 from lsmproc.formats.file_names import (
     CURRENT,
     EVENT_LOG,
@@ -37,12 +39,15 @@ from lsmproc.formats.file_names import (
 from lsmproc.formats.version_edit import VersionEdit
 from lsmproc.log_segments import NewWal
 from lsmproc.storage.directory_lock import DirectoryLock
-from lsmproc.storage.file_system import READ, FileSystem, make_store_directory
+from lsmproc.storage.file_system import FileSystem, make_store_directory
 from lsmproc.storage.manifest import LogManifest, RecoveredManifest, SnapshotManifest, read_manifest
+from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.tables import open_table
 from lsmproc.storage.version import Version
 from lsmproc.storage.version_set import FileNumbers, VersionSet
 from lsmproc.storage.wal_reader import is_blank
 from lsmproc.storage.wal_recovery import ReplayedLog, replay_log
+from lsmproc.storage.wal_rewriting import write_again
 
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig
@@ -122,7 +127,7 @@ def _check_unfinished(fs: FileSystem, names: list[str]) -> None:
     for name in names:
         parsed = parse_file_name(name)
         if parsed and (parsed[0] is FileKind.TABLE or (parsed[0] is FileKind.WAL and not is_blank(fs, name))):
-            raise CorruptionError(f"CURRENT is missing beside {name}; restore it from a backup", file=CURRENT)
+            raise CorruptionError(f"CURRENT is missing beside {name}; {DAMAGE_REMEDY}", file=CURRENT)
 
 
 def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: NewWal) -> OpenedDirectory:
@@ -138,13 +143,19 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
     _check_tables(fs, version)
     numbered = [parsed for name in names if (parsed := parse_file_name(name))]
     segments = [number for kind, number in numbered if kind is FileKind.WAL]
-    replayed = replay_log(fs, segments, version.log_number, recovered.store_uuid)
-    last_sequence = max(version.last_sequence, replayed.last_sequence)
     numbers = FileNumbers(max([version.next_file_number, *(number + 1 for _, number in numbered)]))
     if config.read_only:
+        replayed = replay_log(fs, segments, version.log_number, recovered.store_uuid)
         version_set = VersionSet(_NoManifest(), version, numbers)
+        last_sequence = max(version.last_sequence, replayed.last_sequence)
         return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, None, last_sequence)
-    wal = new_wal(fs, numbers.take(), config.memtable_max_bytes)
+    replayed = _replay(fs, segments, version.log_number, recovered.store_uuid)
+    last_sequence = max(version.last_sequence, replayed.last_sequence)
+    try:
+        wal = new_wal(fs, numbers.take(), config.memtable_max_bytes)
+    except BaseException:
+        replayed.close()
+        raise
     try:
         log_number = replayed.segments[0].number if replayed.segments else wal.number
         version = version.apply(
@@ -161,25 +172,34 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
             raise
     except BaseException:
         wal.close()
+        replayed.close()
         raise
     version_set = VersionSet(manifest, version, numbers)
     return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, wal, last_sequence)
 
 
-def _check_tables(fs: FileSystem, version: Version) -> None:
-    """Every table that the manifest lists must be there, in the size it had."""
-    for _, file in version.files():
-        name = table_name(file.number)
-        try:
-            fd = fs.open(name, READ)
-        except FileNotFoundError:
-            raise CorruptionError("the table is missing; restore it from a backup", file=name) from None
-        try:
-            size = fs.size(fd)
-        finally:
+def _replay(fs: FileSystem, segments: list[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
+    """Replay the log, having written again what no sync is known to have written."""
+    descriptors = write_again(fs, [number for number in segments if number >= log_number])
+    try:
+        replayed = replay_log(fs, segments, log_number, store_uuid, descriptors)
+        for number in descriptors.keys() - {segment.number for segment in replayed.segments}:
+            fs.close(descriptors.pop(number))
+    except BaseException:
+        for fd in descriptors.values():
             fs.close(fd)
-        if size != file.size:
-            raise CorruptionError(f"the table has {size} bytes, and {file.size} in the manifest", file=name)
+        raise
+    return replayed
+
+
+def _check_tables(fs: FileSystem, version: Version) -> None:
+    """Every table that the manifest lists must be there, in the size it had, and end as a table does.
+
+    Reading finds the rest; but what an opened store looks at anyway must be looked at before anything is changed.
+    """
+    open_files = OpenFiles(1)
+    for _, file in version.files():
+        open_table(fs, file, table_name(file.number), cache=None, open_files=open_files)
 
 
 def _remove_unusable(fs: FileSystem, names: tuple[str, ...]) -> None:

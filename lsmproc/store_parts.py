@@ -87,6 +87,7 @@ class StoreParts:
         except BaseException:
             if self.log is None and opened.wal is not None:
                 opened.wal.close()
+                opened.replayed.close()
             self._give_back()
             raise
         _open_stores().add(self)

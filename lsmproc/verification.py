@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import gt
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import CorruptionError, Error, LockedError, NotAStoreError
+from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, Error, NotAStoreError
 from lsmproc.formats.file_names import (
     CURRENT,
     EVENT_LOG,
@@ -32,15 +33,16 @@ from lsmproc.formats.file_names import (
     wal_name,
 )
 from lsmproc.formats.log_format import KIND_WAL
-from lsmproc.storage.directory_lock import owner_of
 from lsmproc.storage.file_system import READ, FileSystem, PosixFileSystem
 from lsmproc.storage.manifest import RecoveredManifest, read_manifest
 from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.reading_lock import locked_for_reading
 from lsmproc.storage.tables import open_table
 from lsmproc.storage.wal_reader import is_blank, read_log
 from lsmproc.storage.wal_recovery import replay_log
 
 if TYPE_CHECKING:
+    from lsmproc.formats.log_format import DecodedFrames
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.protocols import TableReader
 
@@ -101,31 +103,10 @@ def verify_store(path: str | os.PathLike[str], on_progress: OnProgress | None = 
         numbered = [parsed for name in names if (parsed := parse_file_name(name))]
         if CURRENT not in names and not numbered:
             raise NotAStoreError(f"{path} holds no store: neither CURRENT nor a table or a log segment; check the path")
-        with _locked(fs):
+        with locked_for_reading(fs, "close it there and verify then"):
             return _Verification(fs, fs.list_directory(), on_progress or _ignore_progress).run()
     finally:
         fs.shut()
-
-
-@contextmanager
-def _locked(fs: FileSystem) -> Iterator[None]:
-    """Hold the directory's lock without writing into its file. A copy of a store may have no LOCK: nobody has it."""
-    try:
-        fd = fs.open(LOCK, READ)
-    except FileNotFoundError:
-        yield
-        return
-    try:
-        if not fs.lock(fd):
-            owner = owner_of(fs)
-            raise LockedError(
-                f"{fs.path} is open, by {owner or 'another process'}: an open store changes while it is read; "
-                "close it there and verify then",
-                owner=owner,
-            )
-        yield
-    finally:
-        fs.close(fd)
 
 
 class _Verification:
@@ -145,6 +126,8 @@ class _Verification:
         if manifest:
             segments = [number for number in segments if number >= manifest.version.log_number]
         self._total = sum(file.size for file in files) + sum(map(self._size, map(wal_name, segments)))
+        if manifest:
+            self._verify_bounds(manifest)
         for file in files:
             self._verify_table(file)
         sound = [self._verify_segment(number, manifest.store_uuid if manifest else None) for number in segments]
@@ -160,16 +143,33 @@ class _Verification:
             manifest = read_manifest(self._fs)
             name = manifest_name(manifest.number)
             self._advance(self._size(name))
+            if manifest.torn_at is not None:
+                self._report.notes.append(
+                    f"{name} has a torn tail at byte {manifest.torn_at}: a change of the tree that a crash cut short"
+                )
         except FileNotFoundError as error:
             missing = str(error.filename or name)
-            self._report.problems.append(
-                Problem(missing, None, "the file is missing; restore it from a backup", damage=True)
-            )
+            self._report.problems.append(Problem(missing, None, f"the file is missing; {DAMAGE_REMEDY}", damage=True))
         except (Error, OSError) as error:
             self._add(error, name)
         else:
             return manifest
         return None
+
+    def _verify_bounds(self, manifest: RecoveredManifest) -> None:
+        """What the manifest says of tables must agree with itself; that levels do not overlap it has checked alone."""
+        version, name = manifest.version, manifest_name(manifest.number)
+        for _, file in version.files():
+            table = table_name(file.number)
+            problems = {
+                f"{table} begins after it ends": file.smallest > file.largest,
+                f"the sequence numbers of {table} begin after they end": file.smallest_sequence > file.largest_sequence,
+                f"{table} holds a sequence number above the last one": file.largest_sequence > version.last_sequence,
+                f"{table} has a number that was never given out": file.number >= version.next_file_number,
+                f"{table} holds more tombstones than records": file.tombstones > file.entries,
+            }
+            for message in (message for message, wrong in problems.items() if wrong):
+                self._add(CorruptionError(message, file=name), name)
 
     def _verify_table(self, file: FileMetadata) -> None:
         name = table_name(file.number)
@@ -199,7 +199,8 @@ class _Verification:
                 return True
             self._report.segments += 1
             size = self._size(name)
-            log = read_log(self._fs, name, KIND_WAL, store_uuid, _ignore_frames)
+            order = _SequenceOrder(name)
+            log = read_log(self._fs, name, KIND_WAL, store_uuid, order.check)
             if log.header.number != number:
                 raise CorruptionError(f"the file says that it is segment {log.header.number}", file=name, offset=32)
             if log.dirty_tail:
@@ -284,8 +285,20 @@ def _bad_blocks(reader: TableReader) -> Iterator[CorruptionError]:
                 return
 
 
-def _ignore_frames(frames: object) -> None:
-    """Reading them was the check."""
+class _SequenceOrder:
+    """Checks that the sequence numbers of a log never go back."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last = 0
+
+    def check(self, frames: DecodedFrames) -> None:
+        """Frames that follow those before. Raises CorruptionError."""
+        sequences = [self._last, *frames.sequences]
+        if any(map(gt, sequences, sequences[1:])):
+            before, after = next((a, b) for a, b in pairwise(sequences) if a > b)
+            raise CorruptionError(f"the sequence numbers go back from {before} to {after}", file=self._name)
+        self._last = sequences[-1]
 
 
 def _ignore_progress(done: int, total: int) -> None:

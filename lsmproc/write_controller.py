@@ -8,7 +8,8 @@ at which they stop. Two parts, kept apart:
   delay of a byte grows linearly with how far the backlog is past its trigger and remembers nothing, so it is gone
   the moment the backlog is (Speedb's way; a remembered rate can sink and stay sunk long after the cause is over);
 * :class:`WriteController` lets writers wait, and records what they waited for. A slowed write never waits longer
-  than ``max_delay_seconds``; a stopped one waits until the state changes or its deadline has passed.
+  than ``max_delay_seconds``; a stopped one waits until the state changes or its deadline has passed, and not at all
+  for work that keeps failing: it raises the error of that work, NoSpaceError when the disk is full.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lsmproc.errors import WriteStallTimeout
+from lsmproc.errors import Error, WriteStallTimeout, copy_of
 
 _SHORTEST_DELAY_SECONDS = 0.001  # shorter ones are saved up: waking a thread costs about 0.1 ms
 _LONGEST_LEAD_SECONDS = 0.1  # what all writers together may owe at most
 _LONGEST_WAIT_SECONDS = 1.0  # a stopped writer looks again after that long, whatever happens to the wake-ups
+_BLOCKED_WAIT_SECONDS = 0.1  # ... and gives up after that long while the work that it waits for keeps failing
 
 
 class StallState(Enum):
@@ -162,6 +164,7 @@ class WriteController:
         self._backlog = Backlog()
         self._stall = Stall()
         self._make_error: Callable[[], Exception] | None = None
+        self._trouble: dict[StallReason, Error | None] = {}
         self._since = clock()
         self._next_write_at = self._since  # when all that was admitted so far has been paid for
         self._stalls = dict.fromkeys(_REASONS, 0)
@@ -193,11 +196,23 @@ class WriteController:
                 self._stalls[after.reason] += 1
             return after
 
+    def blocked(self, flushes: Error | None, compactions: Error | None) -> None:
+        """Why flushes or compactions keep failing, None for those that do not: a write that is stopped by their
+        backlog raises it in place of waiting for what may take hours. Lasts until the next call.
+        """
+        with self._changed:
+            self._trouble = {
+                StallReason.MEMTABLES: flushes,
+                StallReason.LEVEL0: compactions,
+                StallReason.DEBT: compactions,
+            }
+
     def wait(self, size_bytes: int, *, deadline: float | None = None, refuse: bool = False) -> float:
         """Wait until a write of ``size_bytes`` may go on; the seconds waited.
 
         Raises WriteStallTimeout when ``deadline`` (of the clock given at construction) passes before, or at once if
-        the write would have to wait and ``refuse`` is set; raises the error given to :meth:`abort`.
+        the write would have to wait and ``refuse`` is set; raises the errors given to :meth:`abort` and
+        :meth:`blocked`.
         """
         with self._changed:
             began = self._clock()
@@ -257,8 +272,11 @@ class WriteController:
             left = _LONGEST_WAIT_SECONDS if deadline is None else deadline - self._clock()
             if refuse or left <= 0:
                 raise WriteStallTimeout(f"writes are stopped by {self._stall.text}; try again later")
-            self._wait_on(self._changed, min(left, _LONGEST_WAIT_SECONDS))
+            trouble = self._trouble.get(self._stall.reason)
+            self._wait_on(self._changed, min(left, _LONGEST_WAIT_SECONDS if trouble is None else _BLOCKED_WAIT_SECONDS))
             self._raise_if_aborted()
+            if trouble is not None and self._trouble.get(self._stall.reason) is trouble:
+                raise copy_of(trouble)
 
     def _wait_slowdown(self, size_bytes: int, deadline: float | None, *, refuse: bool) -> None:
         now = self._clock()

@@ -9,8 +9,8 @@
 
 A write that raises before step 3 is done left nothing. An exception that lands between 3 and 6 (KeyboardInterrupt
 and MemoryError may come at any instruction) completes the steps up to 6, so log and memtable stay equal: the caller
-sees the exception, and the store the write. Only while one segment follows another there is no step to complete: an
-exception then becomes the store's failure, and the next open finds everything in order.
+sees the exception, and the store the write. Where that is not possible, for want of memory or while one segment
+follows another, the exception becomes the store's failure, and the next open finds everything in order.
 
 Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the
 others queue as in LevelDB: the first in the queue leads, commits everything queued behind it in one group, and
@@ -27,10 +27,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import repeat
 from typing import TYPE_CHECKING
 
-from lsmproc.commit import Commit
+from lsmproc.commit import Commit, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import put_body
 from lsmproc.live_snapshots import LiveSnapshots
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
     from lsmproc.storage.version import Version
     from lsmproc.write_controller import WriteController
 
-# A group ends with the commit that brings it over this, as in RocksDB (max_write_batch_group_size_bytes).
-_GROUP_MAX_BYTES = 1 << 20
+_INCOMPLETE = "the log and the memtable could not be made equal after an interrupt; open the store again"
+_TURN_SECONDS = 1.0  # how long a writer waits before it looks whether its leader has left without a word
 
 
 class WritePath:
@@ -77,6 +76,7 @@ class WritePath:
         self._on_rotate = on_rotate
         self._clear = True  # False sends every write through the queue: stalled, led by another, or not usable.
         self._failure: Error | None = None
+        self._incomplete = StorageError(errno.EINTR, _INCOMPLETE)  # When it is needed there may be no memory.
         self._queue: deque[Commit] = deque()
         self._group: list[Commit] = []  # what the leader has taken out of the queue and not finished
         self._leader: Commit | None = None
@@ -107,9 +107,14 @@ class WritePath:
                     self._entries[key] = entry
                     self.last_sequence = sequence
                 except BaseException:
+                    # Nothing else gets in if this does not come to its end.
+                    self._failure, self._clear = self._incomplete, False
                     if self._wal.last_sequence == sequence:
                         self._entries[key] = entry
                         self.last_sequence = sequence
+                    if not self._wal.doubtful:
+                        self._failure = None
+                    self._settle_clear()
                     raise
                 if end >= self._rotate_at:
                     rotated = self._rotate()
@@ -133,11 +138,15 @@ class WritePath:
             rotated = False
             with self._mutex:
                 if self._clear:
+                    commit.abandoned = True  # Whoever finds this in the lead finds it interrupted.
+                    self._leader, self._group, self._clear = commit, [commit], False
                     try:
                         self._append(commit)
-                        rotated = self._publish([commit])
+                        rotated = self._publish(self._group)
+                        self._group, self._leader = [], None
+                        self._settle_clear()
                     except BaseException:
-                        self._insert([commit])
+                        self._hand_on(commit)
                         raise
                     commit.done = True
             if rotated:
@@ -159,19 +168,20 @@ class WritePath:
         rotated = False
         try:
             with self._mutex:
+                self._relieve()
                 self._check_usable()
                 self._queue.append(commit)
-                leads = self._leader is None
-                if leads:
-                    self._leader = commit
+                self._leader = self._leader or commit
+                leads = self._leader is commit
                 self._clear = False
-            if not leads:
-                commit.turn.acquire()
+            while not leads and not commit.turn.acquire(timeout=_TURN_SECONDS):
+                with self._mutex:
+                    self._relieve()
             if not commit.done:
                 rotated = self._lead(commit)
         except BaseException:
+            commit.abandoned = True
             with self._mutex:
-                commit.abandoned = True
                 self._hand_on(commit)
             raise
         if rotated:
@@ -180,25 +190,25 @@ class WritePath:
     def _lead(self, leader: Commit) -> bool:
         """Commit what is queued, in order, and hand the lead on; True if the memtable was rotated."""
         with self._mutex:
-            size = 0
-            while self._queue and size < _GROUP_MAX_BYTES:
-                self._group.append(self._queue[0])
-                size += self._queue.popleft().size
+            take_group(self._queue, self._group)
             for commit in self._group:
                 self._append(commit)
             wal = self._wal
         durable_end = self._sync_group(wal)
         with self._mutex:
-            rotated = self._publish(self._group, durable_end)
-            for commit in self._group:
-                commit.done = True
-            self._hand_on(leader)
+            try:
+                rotated = self._publish(self._group, durable_end)
+                for commit in self._group:
+                    commit.done = True
+            finally:
+                # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
+                self._hand_on(leader)
         return rotated
 
     def _hand_on(self, commit: Commit) -> None:
-        """Let go of the place in the queue and, if ``commit`` leads, of the group and the lead.
+        """Let go of the place in the queue and, if ``commit`` leads, of the group and the lead. REQUIRES: mutex.
 
-        Any part of it may be done already: an interrupted leader runs it again from the start. REQUIRES: mutex.
+        Any part of it may be done already: an interrupted leader runs it again from the start.
         """
         if self._leader is commit:
             self._insert(self._group)
@@ -216,6 +226,11 @@ class WritePath:
             self._leader.wake()
         self._settle_clear()
 
+    def _relieve(self) -> None:
+        """Hand on for leaders that have left and could not, for want of memory. REQUIRES: mutex."""
+        while self._leader is not None and self._leader.abandoned:
+            self._hand_on(self._leader)
+
     def _append(self, commit: Commit) -> None:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
         if self._failure is not None:
@@ -231,6 +246,8 @@ class WritePath:
         except BaseException as error:
             if self._wal.last_sequence == sequence:
                 commit.sequence = sequence
+            elif self._wal.doubtful:
+                self._failure = self._failure or self._incomplete
             if not isinstance(error, StorageError):
                 raise
             commit.error = error
@@ -248,33 +265,22 @@ class WritePath:
 
     def _publish(self, group: list[Commit], durable_end: int = 0) -> bool:
         """Steps 5 and 6 for commits in the log; True if the memtable was rotated. REQUIRES: mutex."""
-        try:
-            self._insert(group)
-        except BaseException:
-            self._insert(group)  # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
-            raise
+        self._insert(group)
         asking = [commit for commit in group if not commit.keys and self._entries]
         if self._failure is not None:
             for commit in asking:
                 commit.error = commit.error or copy_of(self._failure)
             return False
-        if durable_end:
-            self._promise(durable_end)
+        self._promise(durable_end)
         return self._rotate(asking) if asking or self._wal.end >= self._rotate_at else False
 
     def _insert(self, group: list[Commit]) -> None:
         """Steps 5 and 6 for those commits of ``group`` that are in the log and not published. REQUIRES: mutex."""
-        entries, linked = self._entries, self._snapshots.linked
         for commit in group:
-            if commit.error is not None or not commit.sequence or commit.published:
-                continue
-            if self._snapshots.newest:
-                for key, value in zip(commit.keys, commit.values, strict=True):
-                    entries[key] = linked((commit.sequence, value), entries.get(key))
-            else:
-                entries.update(zip(commit.keys, zip(repeat(commit.sequence), commit.values)))  # noqa: B905
-            self.last_sequence = commit.sequence
-            commit.published = True
+            if commit.error is None and commit.sequence and not commit.published:
+                commit.insert(self._entries, self._snapshots)
+                self.last_sequence = commit.sequence
+                commit.published = True
 
     def _promise(self, durable_end: int) -> None:
         """Leave the promise in the log. It is a hint for recovery: with no room for it, nothing is lost."""
@@ -282,25 +288,20 @@ class WritePath:
             self._wal.promise(durable_end)
 
     def _rotate(self, asking: Sequence[Commit] = ()) -> bool:
-        """Seal the segment and the memtable and begin new ones. REQUIRES: mutex.
-
-        False if there is no room for another: the old one goes on, past its size, and only those ``asking`` are told.
-        """
+        """Begin new ones, or return False if there is no room: only those ``asking`` are told. REQUIRES: mutex."""
         try:
             ends = self._log.rotate(self.last_sequence)
             view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
             self._rotate_at = self._memtable_max_bytes
             self.view = view
             self._entries = view.entries
+            self._log.finished = []
             self._wal = self._log.current  # Last: until then the sealed one tells that this was interrupted.
         except BaseException as error:
-            self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
             if self._wal.sealed:
                 # What was committed is safe, but nothing can follow it.
-                text = f"the log could not go on in a new segment ({error!r:.200}); open the store again"
-                ours = StorageError(errno.EINTR, text, self._wal.name)
-                self._failure = error if isinstance(error, StorageError) else ours
-                self._settle_clear()
+                self._failure, self._clear = self._failure or self._incomplete, False
+            self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
             if not isinstance(error, StorageError):
                 raise
             for commit in asking:
@@ -334,16 +335,15 @@ class WritePath:
         """Number of the oldest segment that is needed once the memtable ``besides`` is in a table."""
         with self._mutex:
             waiting = [each for each in self.view.immutables if each is not besides]
-            return waiting[-1].segments[0].number if waiting else self._log.oldest_number
+            # After an interrupted rotation the segments of ``besides`` may count as those of the memtable as well.
+            return waiting[-1].segments[0].number if waiting else self._log.oldest_number(besides.segments)
 
     def take_snapshot(self) -> tuple[ReadView, int, int]:
-        """The current view, its sequence number, and the token to give back to :meth:`release_snapshot`.
-
-        What view and sequence show together is kept until then. Raises ClosedError.
-        """
+        """The current view, its sequence number, and the token that ends their keeping. Raises ClosedError."""
         with self._mutex:
             if not isinstance(self.view, ReadView):
                 self._check_usable()
+            self._relieve()
             return self.view, self.last_sequence, self._snapshots.take(self.last_sequence)
 
     def release_snapshot(self, token: int) -> None:
@@ -370,6 +370,7 @@ class WritePath:
 
     def fail(self, failure: Error) -> None:
         """Refuse all writes from now on with ``failure``; the first one given stays. Reads go on."""
+        self._failure, self._clear = self._failure or failure, False  # At once, should the rest be interrupted.
         with self._mutex:
             self._failure = failure = self._failure or failure
             self._settle_clear()

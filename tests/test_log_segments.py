@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lsmproc.errors import NoSpaceError
+from lsmproc.formats.log_format import put_body
 from lsmproc.log_segments import LogSegments
 from lsmproc.storage.file_system import FileSystem
 from lsmproc.storage.version_set import FileNumbers
+from lsmproc.storage.wal_recovery import replay_log
 from lsmproc.storage.wal_writer import PwriteWal
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem
 
@@ -115,3 +119,29 @@ def test_an_interrupted_sync_of_the_names_is_made_up_for(
     assert 0 == plan.operations.count("sync_directory .")
     log.sync(log.current)
     assert 1 == plan.operations.count("sync_directory .")
+
+
+@pytest.mark.parametrize("failing", ["000002.wal", "000001.wal"])
+def test_a_rotation_that_finds_no_room_changes_nothing_and_the_next_one_works(
+    log_of: Callable[..., LogSegments], fs: MeddlingFileSystem, plan: FaultPlan, failing: str
+) -> None:
+    """Whether the next header has no room, or the seal that goes in front of it: writes go on, and so does the log."""
+    log = log_of()
+    log.current.append(put_body(1, b"key", b"before"), 1)
+    plan.operations.clear()
+    plan.at, plan.count, plan.error, plan.kinds, plan.files = 0, 1 << 30, errno.ENOSPC, frozenset({"pwrite"}), failing
+    for _ in range(2):
+        with pytest.raises(NoSpaceError):
+            log.rotate(1)
+        assert not log.current.sealed
+        assert 1 == log.current.number
+    assert [b"key"] == list(replay_log(fs, [1, 2], 1, b"u" * 16).records)
+    plan.at = None
+    log.current.append(put_body(2, b"later", b"value"), 2)
+    log.rotate(2)
+    log.finished = []
+    assert 2 == log.current.number
+    log.current.append(put_body(3, b"last", b"value"), 3)
+    replayed = replay_log(fs, [1, 2], 1, b"u" * 16)
+    assert [b"key", b"later", b"last"] == list(replayed.records)
+    assert () == replayed.unusable

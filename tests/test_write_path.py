@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -326,7 +327,7 @@ def test_an_interrupted_group_is_whole_before_a_snapshot_can_be_taken(
     path = db._write_path
     db.put(b"a", b"old")
     db.put(b"b", b"old")
-    insert, hand_on = path._insert, path._hand_on
+    insert, mutex = path._insert, path._mutex
     seen: list[dict[bytes, bytes | None]] = []
     interrupts = iter([True])
 
@@ -336,15 +337,54 @@ def test_an_interrupted_group_is_whole_before_a_snapshot_can_be_taken(
             raise KeyboardInterrupt
         insert(group)
 
-    def look_first(commit: Commit) -> None:
-        view, sequence = path.view, path.last_sequence
-        seen.append({key: view.get_at(key, sequence) for key in (b"a", b"b")})
-        hand_on(commit)
+    class WatchedMutex:
+        """Shows what whoever takes it next would see."""
+
+        def __enter__(self) -> None:
+            """Take it."""
+            mutex.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            """Look, and let go."""
+            view, sequence = path.view, path.last_sequence
+            seen.append({key: view.get_at(key, sequence) for key in (b"a", b"b")})
+            mutex.release()
 
     monkeypatch.setattr(path, "_insert", interrupted_insert)
-    monkeypatch.setattr(path, "_hand_on", look_first)
+    monkeypatch.setattr(path, "_mutex", WatchedMutex())
     with pytest.raises(KeyboardInterrupt), db.write_batch(sync=True) as batch:
         batch.put(b"a", b"new")
         batch.put(b"b", b"new")
-    assert [{b"a": b"new", b"b": b"new"}] == seen
+    old, new = {b"a": b"old", b"b": b"old"}, {b"a": b"new", b"b": b"new"}
+    assert old == seen[0]
+    assert new == seen[-1]
+    assert [] == [each for each in seen if each not in (old, new)]
     assert {b"a": b"new", b"b": b"new"} == dict(db.range())
+
+
+def test_a_flush_that_ends_after_an_interrupted_rotation_keeps_the_segments_of_the_memtable(
+    open_db: Callable[..., LSMStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has gone on and the memtable has not: its records are in the segment that was sealed for nothing."""
+    db = open_db()
+    path = db._write_path
+    monkeypatch.setattr(path, "_on_rotate", lambda: None)  # Sealed memtables wait.
+    db.put(b"older", b"1")
+    path.rotate()
+    db.put(b"newer", b"2")
+    needed = db._parts.log.current.number  # type: ignore[union-attr]
+
+    def interrupted() -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(path, "_new_memtable", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        path.rotate()
+    with pytest.raises(StorageError):
+        db.put(b"refused", b"")
+    (waiting,) = path.view.immutables
+    assert needed == path.oldest_segment(besides=waiting)
+    db._parts.maintenance.flush_here()
+    assert {b"newer": b"2", b"older": b"1"} == dict(db.range())
+    db.close()
+    assert {b"newer": b"2", b"older": b"1"} == dict(open_db().range())

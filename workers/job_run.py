@@ -60,6 +60,10 @@ def run_job(runner: Runner, request: Request, grant: Grant, open_file_system: Op
         return runner(request, grant, open_file_system)
     except JobCancelled:
         return None
+    except MemoryError as error:
+        # Its frames hold what the job has taken; without that there is memory for the answer.
+        traceback.clear_frames(error.__traceback__)
+        return failed(request, error)
     except Exception as error:  # noqa: BLE001 - whatever a job raises is its answer, and the owner raises it.
         return failed(request, error)
 

@@ -14,8 +14,8 @@ from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import COMPACTION_RUNNER, FLUSH_RUNNER, OnReply, Request
 from lsmproc.workers.supervisor import Supervisor
-from lsmproc.workers.worker import Worker
-from lsmproc.workers.worker_pool import WorkerPool
+from lsmproc.workers.worker import PROGRESS_SECONDS, Worker
+from lsmproc.workers.worker_pool import HANG_SECONDS, WorkerPool
 from lsmproc.workers.worker_report import WorkerReport
 
 FORGOTTEN_CLOSE_SECONDS = 0.5  # for the workers of a background that was dropped, or of a program that ends, to leave
@@ -35,18 +35,25 @@ class ProcessBackground:
         limiter: RateLimiter,
         niceness: int = 0,
         *,
+        hang_seconds: float = HANG_SECONDS,
         flush_runner: str = FLUSH_RUNNER,
         compaction_runner: str = COMPACTION_RUNNER,
     ) -> None:
-        """Use up to so many processes of each kind, started when needed. Raises ConfigError under gevent, eventlet."""
+        """Use up to so many processes of each kind, started when needed. Raises ConfigError under gevent, eventlet.
+
+        A worker that gives no sign of life during a job for ``hang_seconds`` is killed and the job run again.
+        """
         check_worker_counts(flush_workers, compaction_workers)
         _refuse_green_threads()
         # Only compactions step back: writes stop when flushes fall behind (SILK's order of priorities).
-        flush_worker = partial(Worker, "flush", runner_name=flush_runner, niceness=0)
-        compaction_worker = partial(Worker, "compaction", runner_name=compaction_runner, niceness=niceness)
+        progress = min(PROGRESS_SECONDS, hang_seconds / 10)
+        flush_worker = partial(Worker, "flush", runner_name=flush_runner, niceness=0, progress_seconds=progress)
+        compaction_worker = partial(
+            Worker, "compaction", runner_name=compaction_runner, niceness=niceness, progress_seconds=progress
+        )
         self._supervisor = Supervisor(
-            WorkerPool("flush", flush_workers, flush_worker, time.monotonic),
-            WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic),
+            WorkerPool("flush", flush_workers, flush_worker, time.monotonic, hang_seconds),
+            WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic, hang_seconds),
             limiter,
         )
         self._finalizer = weakref.finalize(self, self._supervisor.close, FORGOTTEN_CLOSE_SECONDS)

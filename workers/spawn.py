@@ -53,6 +53,8 @@ class SpawnedProcess:
             try:
                 self.sentinel, child_alive = pipe_above_stderr(made)
                 child_start, self._lifeline = pipe_above_stderr(made)
+                # Before there is a child: one whose parent dies in the middle would complain about half a message.
+                rest = _write_now(self._lifeline, memoryview(start_message))
                 self.pid = _spawn(child_start, (child_start, child_alive, *fds))
             except BaseException:
                 guard.close(*made)
@@ -62,7 +64,7 @@ class SpawnedProcess:
         self._closed = False
         self._reaped = False
         try:
-            _write_before_deadline(self._lifeline, start_message, HANDSHAKE_SECONDS)
+            _write_before_deadline(self._lifeline, rest, HANDSHAKE_SECONDS)
         except OSError:
             self.kill()
             self.close(timeout=1.0)
@@ -162,18 +164,24 @@ def _low_descriptors_taken() -> Iterator[None]:
             os.close(fd)
 
 
-def _write_before_deadline(fd: int, message: bytes, timeout: float) -> None:
-    """Write all of ``message``; raises TimeoutError when the reader does not take it in time."""
+def _write_now(fd: int, message: memoryview) -> memoryview:
+    """Write what the pipe takes at once, which is nearly always everything; returns the rest."""
     os.set_blocking(fd, False)
+    with contextlib.suppress(BlockingIOError):
+        while message:
+            message = message[os.write(fd, message) :]
+    return message
+
+
+def _write_before_deadline(fd: int, rest: memoryview, timeout: float) -> None:
+    """Write all of ``rest``; raises TimeoutError when the reader does not take it in time."""
     deadline = time.monotonic() + timeout
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    rest = memoryview(message)
     while rest:
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise TimeoutError(f"a new worker process did not read its start message within {timeout:g} seconds")
-        with contextlib.suppress(BlockingIOError):
-            rest = rest[os.write(fd, rest) :]
+        rest = _write_now(fd, rest)
 
 
 def _readable(fd: int, timeout: float) -> bool:

@@ -29,6 +29,7 @@ from lsmproc.formats.messages import (
     JobFailed,
     Message,
     Pace,
+    Progress,
     Ready,
 )
 from lsmproc.protocols import Priority
@@ -252,6 +253,8 @@ class Supervisor:
             logging.getLogger("lsmproc.workers").exception("worker %s sent no message and is killed", worker.name)
             worker.kill()
         else:
+            if messages:
+                pool.heard(worker)
             for message in messages:
                 self._take(pool, worker, message)
 
@@ -266,6 +269,8 @@ class Supervisor:
                 self._limiter.cancel(worker)
                 if (job := pool.done(worker)) is not None:
                     self._answer(job, message)
+            case Progress():
+                pass  # That it was sent is all it says.
             case _:
                 logging.getLogger("lsmproc.workers").error(
                     "worker %s sent a %s and is killed", worker.name, type(message).__name__

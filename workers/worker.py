@@ -16,6 +16,8 @@ from lsmproc.workers.spawn import SpawnedProcess, pipe_above_stderr
 from lsmproc.workers.worker_process import run_worker
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
 
+PROGRESS_SECONDS = 10.0  # how often a busy worker gives a sign of life
+
 
 @dataclass(slots=True, eq=False)
 class _Life:
@@ -29,8 +31,10 @@ class _Life:
 class Worker:
     """One worker of one kind. Used by the supervisor's thread only, but for ``report`` and ``kill``."""
 
-    def __init__(self, kind: str, number: int, runner_name: str, niceness: int) -> None:
-        """Describe a worker; ``start`` starts its process."""
+    def __init__(
+        self, kind: str, number: int, runner_name: str, niceness: int, progress_seconds: float = PROGRESS_SECONDS
+    ) -> None:
+        """Describe a worker; ``start`` starts its process, which tells so often that its job gets on."""
         self.kind = kind
         self.number = number
         self.name = f"{kind}-{number}"
@@ -38,10 +42,12 @@ class Worker:
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
         self.stopping = False
+        self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
         self.restarts = 0
         self.jobs_done = 0
         self._runner_name = runner_name
         self._niceness = niceness
+        self._progress_seconds = progress_seconds
         self._life: _Life | None = None
         self._started = False
 
@@ -57,7 +63,7 @@ class Worker:
                 process = SpawnedProcess(
                     f"lsmproc-{self.name}",
                     run_worker,
-                    (self._runner_name, request_read, reply_write, self._niceness),
+                    (self._runner_name, request_read, reply_write, self._niceness, self._progress_seconds),
                     (request_read, reply_write),
                 )
             except BaseException:

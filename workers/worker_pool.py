@@ -5,6 +5,7 @@ Decides and records; the supervisor waits, and delivers the answers that come ou
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,12 @@ MAX_START_FAILURES = 3  # after so many processes in a row that never became rea
 START_SECONDS = 30.0  # a process that is not ready by then is killed
 STOP_SECONDS = 5.0  # a process that does not leave in this time after Stop is killed
 MAX_BACK_OFF_SECONDS = 5.0
+# A busy worker that gave no sign of life for so long is killed, and its job run again. Between two signs lies at most
+# the sync of one table or the sorting of one memtable: generous for those, because a slow disk is no hung worker.
+HANG_SECONDS = 300.0
+# The silence is counted in so many looks and not by the clock: a program that was itself stopped, or a machine that
+# slept, has missed all looks but one, and its workers get the rest of their time.
+_LOOKS = 5
 
 Answer = tuple[Job, JobFailed]
 
@@ -28,8 +35,18 @@ Answer = tuple[Job, JobFailed]
 class WorkerPool:
     """Workers of one kind. Not thread-safe."""
 
-    def __init__(self, kind: str, limit: int, make_worker: Callable[[int], Worker], clock: Callable[[], float]) -> None:
-        """Have at most ``limit`` processes; the first starts when the first job comes."""
+    def __init__(
+        self,
+        kind: str,
+        limit: int,
+        make_worker: Callable[[int], Worker],
+        clock: Callable[[], float],
+        hang_seconds: float = HANG_SECONDS,
+    ) -> None:
+        """Have at most ``limit`` processes; the first starts when the first job comes.
+
+        REQUIRES: the workers tell of their progress several times in ``hang_seconds``.
+        """
         self.kind = kind
         self.limit = limit
         self.jobs = JobQueue()
@@ -39,6 +56,8 @@ class WorkerPool:
         self._deaths = 0  # in a row, of processes that were starting or busy
         self._start_failures = 0  # in a row
         self._start_after = 0.0
+        self._hang_seconds = hang_seconds
+        self._next_look = 0.0
 
     def living(self) -> Iterator[Worker]:
         """The workers that have a process."""
@@ -54,6 +73,10 @@ class WorkerPool:
         while self._wants_worker() and self._clock() >= self._start_after:
             answers += self._start(self._free_worker())
         return answers
+
+    def heard(self, worker: Worker) -> None:
+        """``worker`` has sent something, whatever it is: it is not hung."""
+        worker.silent_looks = 0
 
     def ready(self, worker: Worker) -> None:
         """The process of ``worker`` has started."""
@@ -94,14 +117,33 @@ class WorkerPool:
         deadlines = [worker.deadline for worker in self.living() if worker.deadline is not None]
         if self._wants_worker():
             deadlines.append(self._start_after)
+        if any(worker.state is WorkerState.BUSY for worker in self.workers):
+            deadlines.append(self._next_look)
         return min(deadlines, default=None)
 
     def kill_overdue(self) -> None:
-        """Kill the processes that should have started or left by now."""
+        """Kill the processes that should have started or left by now, and those whose job has hung."""
         now = self._clock()
         for worker in self.living():
             if worker.deadline is not None and now >= worker.deadline:
                 worker.kill()
+        if now >= self._next_look:
+            self._next_look = now + self._hang_seconds / _LOOKS
+            for worker in self.living():
+                if worker.state is WorkerState.BUSY:
+                    self._look_at(worker)
+
+    def _look_at(self, worker: Worker) -> None:
+        """Count the silence of a busy worker; kill it, which also works if it is stopped, when that is too long."""
+        worker.silent_looks += 1
+        # The first look may come right after the last sign of life.
+        if worker.silent_looks == _LOOKS + 1:
+            logging.getLogger("lsmproc.workers").warning(
+                "worker %s gave no sign of life for %g s and is killed; its job is run again",
+                worker.name,
+                self._hang_seconds,
+            )
+            worker.kill()
 
     def _stop_surplus(self) -> None:
         living = [worker for worker in self.living() if not worker.stopping]
@@ -126,10 +168,11 @@ class WorkerPool:
             # It has just died, which its other pipe is about to tell; the job was never read.
             self.jobs.push(job)
         except ValueError as error:
-            return [(job, _not_sent(job, error))]
+            return [(job, _not_run(job, type(error).__name__, str(error), retriable=False))]
         else:
             worker.job = job
         worker.state = WorkerState.BUSY
+        worker.silent_looks = 0
         return []
 
     def _wants_worker(self) -> bool:
@@ -153,16 +196,21 @@ class WorkerPool:
             worker.start(self._clock() + START_SECONDS)
         except (OSError, RuntimeError, ValueError) as error:
             logging.getLogger("lsmproc.workers").warning("worker %s cannot be started: %s", worker.name, error)
-            return self._count_start_failure(str(error))
+            return self._count_start_failure(str(error), error if _passes(error) else None)
         return []
 
-    def _count_start_failure(self, reason: str) -> list[Answer]:
+    def _count_start_failure(self, reason: str, passing: Exception | None = None) -> list[Answer]:
+        """A process did not become ready. ``passing``: the error, if the next one may well be luckier."""
         self._back_off()
         self._start_failures += 1
         if self._start_failures < MAX_START_FAILURES:
             return []
         self._start_failures = 0
+        if any(worker.state in {WorkerState.IDLE, WorkerState.BUSY} for worker in self.workers):
+            return []  # Those that live get through the jobs, if not as fast.
         text = f"no {self.kind} worker could be started in {MAX_START_FAILURES} attempts: {reason}"
+        if passing is not None:
+            return [(job, _not_run(job, type(passing).__name__, text, retriable=True)) for job in self.jobs.drain()]
         return [(job, _worker_died(job, text)) for job in self.jobs.drain()]
 
     def _back_off(self) -> None:
@@ -172,11 +220,15 @@ class WorkerPool:
         self._start_after = self._clock() + delay
 
 
+def _passes(error: Exception) -> bool:
+    """Whether the system is out of something that others may give back: descriptors, memory, processes."""
+    return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+
+
 def _worker_died(job: Job, text: str) -> JobFailed:
-    message = f"{describe(job.request)}: {text}; its inputs are untouched"
-    return JobFailed(job.request.job, job.request.attempt, "WorkerDiedError", message, "", retriable=False)
+    return _not_run(job, "WorkerDiedError", f"{text}; its inputs are untouched", retriable=False)
 
 
-def _not_sent(job: Job, error: ValueError) -> JobFailed:
-    message = f"{describe(job.request)}: {error}"
-    return JobFailed(job.request.job, job.request.attempt, type(error).__name__, message, "", retriable=False)
+def _not_run(job: Job, error: str, text: str, *, retriable: bool) -> JobFailed:
+    message = f"{describe(job.request)}: {text}"
+    return JobFailed(job.request.job, job.request.attempt, error, message, "", retriable)

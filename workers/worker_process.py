@@ -2,8 +2,9 @@
 
 A worker imports only what its jobs need, has no thread, writes nothing but its outputs, and knows its owner by two
 pipes. It leaves at the next call of ``grant`` (jobs call it at least once per few MiB read or written) once the
-owner has died or sent Stop, and at once when idle. Signals meant for the owner's process group are ignored: the owner
-decides when a worker ends, and losing the owner ends it too.
+owner has died or sent Stop, and at once when idle. From those calls it also tells from time to time that its job gets
+on, since a worker that says nothing for long is killed. Signals meant for the owner's process group are ignored: the
+owner decides when a worker ends, and losing the owner ends it too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import select
 import sys
+import time
 from collections import deque
 
 from lsmproc.compaction.job import JobCancelled
@@ -24,6 +26,7 @@ from lsmproc.formats.messages import (
     GrantRequest,
     Message,
     Pace,
+    Progress,
     Ready,
     Stop,
 )
@@ -37,15 +40,18 @@ from lsmproc.workers.message_queue import MessageReader, MessageWriter, QueueEnd
 PARENT_CHECK_SECONDS = 5.0
 
 
-def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int) -> None:
-    """Serve the owner until it says stop or is gone: the target of the new process."""
+def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int, progress_seconds: float) -> None:
+    """Serve the owner until it says stop or is gone: the target of the new process.
+
+    ``progress_seconds``: how often to tell that a job gets on.
+    """
     ignore_group_signals()
     if sys.stderr is not None:
         faulthandler.enable()
     if niceness:
         os.nice(niceness)
     runner = load_runner(runner_name)
-    owner = _Owner(MessageReader(request_fd), MessageWriter(reply_fd))
+    owner = _Owner(MessageReader(request_fd), MessageWriter(reply_fd), progress_seconds)
     # Jobs make millions of tuples and lists and no cycles, so the collector would only walk them again and again. It
     # runs between jobs instead, and never over what the imports made.
     gc.collect()
@@ -72,7 +78,9 @@ class _OwnerGoneError(Exception):
 class _Owner:
     """The worker's side of its two queues."""
 
-    def __init__(self, reader: MessageReader, writer: MessageWriter) -> None:
+    def __init__(self, reader: MessageReader, writer: MessageWriter, progress_seconds: float) -> None:
+        self._progress_seconds = progress_seconds
+        self._progress_at = 0.0  # when to send the next sign of life
         self._reader = reader
         self._writer = writer
         self._owner_pid = os.getppid()
@@ -93,18 +101,21 @@ class _Owner:
             self._take_messages(PARENT_CHECK_SECONDS)
         request = self._requests.popleft()
         self._job = request.job
+        self._progress_at = time.monotonic() + self._progress_seconds
         return request
 
     def grant(self, size: int) -> None:
         """Return when ``size`` bytes may be written. Raises JobCancelled when there is nobody to write them for."""
         try:
             self._take_messages(0.0)
+            self._tell_progress()
             if not self._paced or not size:
                 return
             self._granted = 0
             self.send(GrantRequest(self._job, size))
             while self._paced and self._granted < size:
-                self._take_messages(PARENT_CHECK_SECONDS)
+                self._take_messages(min(PARENT_CHECK_SECONDS, self._progress_seconds))
+                self._tell_progress()
         except _OwnerGoneError as gone:
             raise JobCancelled(str(gone)) from gone
 
@@ -128,6 +139,13 @@ class _Owner:
                 self._poll.unregister(self._writer.fd)
         except QueueEndedError as ended:
             raise _OwnerGoneError("the owner has closed its end") from ended
+
+    def _tell_progress(self) -> None:
+        """Send a sign of life if one is due; also while waiting for a grant, which is the owner's doing."""
+        now = time.monotonic()
+        if now >= self._progress_at:
+            self._progress_at = now + self._progress_seconds
+            self.send(Progress(self._job))
 
     def _take_messages(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for something to happen and take it in."""

@@ -42,6 +42,14 @@ def add_command(
 def add_store(parser: argparse.ArgumentParser) -> None:
     """PATH and the settings of the store."""
     parser.add_argument("path", metavar="PATH", help="directory of the store")
+    group = add_settings(parser)
+    group.add_argument(
+        "--wait", metavar="SECONDS", type=seconds, default=0.0, help="wait so long for another owner to close the store"
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The settings of the store."""
     group = parser.add_argument_group("settings of the store, later ones count")
     group.add_argument("--profile", metavar="NAME", help=f"a profile that comes with lsmproc: {_PROFILES}")
     group.add_argument("--config", metavar="FILE", help="a TOML file of settings")
@@ -53,9 +61,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         help="one setting, such as memtable_max_bytes=64MiB; may be repeated; --set help lists all",
     )
-    group.add_argument(
-        "--wait", metavar="SECONDS", type=seconds, default=0.0, help="wait so long for another owner to close the store"
-    )
+    return group
 
 
 def seconds(text: str) -> float:

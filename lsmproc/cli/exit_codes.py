@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from lsmproc.errors import ConfigError, CorruptionError, Error, LockedError, NotAStoreError, StorageError
+from lsmproc.errors import DAMAGE_REMEDY, ConfigError, CorruptionError, Error, LockedError, NotAStoreError, StorageError
 
 FINE = 0
 NEGATIVE = 1  # the answer is no: the key is not there, the store is damaged, a check of demo or stress does not hold
@@ -54,7 +54,7 @@ def _in_words(error: Exception, arguments: argparse.Namespace) -> str:
             return f"damaged: {error}"
         import shlex  # noqa: PLC0415 - most commands meet no damage
 
-        remedy = "" if "backup" in str(error) else "; restore the store from a backup"
+        remedy = "" if "backup" in str(error) else f"; {DAMAGE_REMEDY}"
         return f"the store {path} is damaged: {error}{remedy}; lsmproc verify {shlex.quote(path)} shows all there is"
     if isinstance(error, NotAStoreError) and path is not None and "create_if_missing" in str(error):
         return f"there is no store at {path}; check the path, or make a store with lsmproc put or lsmproc load"

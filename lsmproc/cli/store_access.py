@@ -18,6 +18,11 @@ def open_to_read(arguments: argparse.Namespace) -> LSMStore:
     return _open(arguments, {"read_only": True, "create_if_missing": False})
 
 
+def settings_of(arguments: argparse.Namespace) -> LSMConfig:
+    """The settings that a command was given, without opening anything. Raises as open_to_read."""
+    return _config(arguments, {})
+
+
 def open_to_write(arguments: argparse.Namespace, *, create: bool) -> LSMStore:
     """The store for writing; ``create`` says whether it may be made. Raises as open_to_read."""
     return _open(arguments, {} if create else {"create_if_missing": False})

@@ -7,6 +7,7 @@ less than it took.
 
 from __future__ import annotations
 
+import resource
 import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 # would then cost too much at once (LevelDB, kMaxGrandParentOverlapBytes).
 _GRANDPARENT_FILES = 10
 
-# One table per run is open at a time.
+# One table per run is open at a time; of a process that may open few, half are left to whatever else it opens.
 _OPEN_FILES = 64
+_FEWEST_OPEN_FILES = 4
 
 
 def run_compaction_job(
@@ -47,7 +49,9 @@ def run_compaction_job(
     Whatever is raised (JobCancelled by ``grant``, StorageError, CorruptionError), nothing of the attempt is left.
     """
     wall, cpu = time.perf_counter(), time.thread_time()
-    open_files = OpenFiles(_OPEN_FILES)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # RLIM_INFINITY is negative
+    half = allowed // 2 if allowed >= 0 else _OPEN_FILES
+    open_files = OpenFiles(max(_FEWEST_OPEN_FILES, min(_OPEN_FILES, half)))
 
     def open_reader(file: FileMetadata) -> TableReader:
         return open_table(fs, file, table_name(file.number), cache=None, open_files=open_files)

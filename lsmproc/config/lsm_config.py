@@ -321,6 +321,14 @@ class LSMConfig:
         when="Lower where the debt grows although other processes leave too little time for compactions.",
         costs="Debt grows while the machine is busy. With 0, compactions slow down writes where cores are few.",
     )
+    worker_hang_seconds: int = seconds(
+        300,
+        low=10,
+        high=86_400,
+        what="A worker that gives no sign of life for so long in a job is killed, and the job run again by another.",
+        when="Raise where one sync of a table may take minutes; lower where a stopped worker must be replaced sooner.",
+        costs="Too low: a slow disk looks like a hung worker, and a job that loses three workers ends writes.",
+    )
     rate_limit_bytes_per_sec: int | None = size(
         None,
         low=KIB,

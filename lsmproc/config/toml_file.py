@@ -17,14 +17,16 @@ from lsmproc.config.explanation import explanation_lines
 from lsmproc.config.layers import Layer
 from lsmproc.errors import ConfigError
 
-_KEY = re.compile(r"""^[ \t]*\[{0,2}[ \t]*["']?([A-Za-z0-9_-]+)["']?[ \t]*(?:[.=\]])""", re.MULTILINE | re.ASCII)
+_KEY = re.compile(r"""^[ \t]*(?:\[{1,2}[ \t]*)?["']?([A-Za-z0-9_-]+)["']?[ \t]*(?:[.=\]])""", re.MULTILINE | re.ASCII)
+_MAX_FILE_BYTES = 1 << 16  # six times all settings with their explanations
+_MAX_LINE_DOTS = 256  # a key with many parts takes the parser time in their square
 _PLACE = re.compile(r" \(at line ([0-9]+), column [0-9]+\)$")
 
 
 def read_toml(path: str | os.PathLike[str]) -> Layer:
     """The settings of a file with the line of each. Raises ConfigError if it is no TOML, OSError if not readable."""
     with open(path, "rb") as file:
-        return parse_toml(file.read(), os.fsdecode(path))
+        return parse_toml(file.read(_MAX_FILE_BYTES + 1), os.fsdecode(path))
 
 
 def parse_toml(data: bytes, name: str) -> Layer:
@@ -32,6 +34,10 @@ def parse_toml(data: bytes, name: str) -> Layer:
     # tomllib takes 5 ms to import, and most processes read no file.
     import tomllib  # noqa: PLC0415
 
+    if len(data) > _MAX_FILE_BYTES:
+        raise ConfigError([f"{name}: a file of settings has up to {_MAX_FILE_BYTES} bytes"])
+    if max(line.count(b".") for line in data.split(b"\n")) > _MAX_LINE_DOTS:
+        raise ConfigError([f"{name}: a line has more than {_MAX_LINE_DOTS} dots"])
     try:
         text = data.decode()
         values = tomllib.loads(text)
@@ -43,9 +49,13 @@ def parse_toml(data: bytes, name: str) -> Layer:
         place = _PLACE.search(message)
         line = int(place[1]) if place else text.count("\n") + 1
         raise ConfigError([f"{name}:{line}: {_PLACE.sub('', message)}"]) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{name}: {error}"]) from error
     origins: dict[str, str] = {}
+    line, counted = 1, 0
     for match in _KEY.finditer(text):
-        origins.setdefault(match[1], f"{name}:{text.count(chr(10), 0, match.start()) + 1}")
+        line, counted = line + text.count("\n", counted, match.start()), match.start()
+        origins.setdefault(match[1], f"{name}:{line}")
     return Layer(values, {key: origins.get(key, name) for key in values})
 
 

@@ -47,6 +47,8 @@ import msgpack
 import xxhash
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.bounded_msgpack import FlatReader, refuse_extension
+from lsmproc.formats.byte_planes import planes_of
 from lsmproc.formats.compression import Codec, compress, decompress
 from lsmproc.protocols import MISSING, Missing
 
@@ -54,12 +56,21 @@ HEADER = struct.Struct("<IIIII")
 assert HEADER.size == 20
 TRAILER = struct.Struct("<BIQ")
 assert TRAILER.size == 13
+STORED_OVERHEAD = TRAILER.size
+
+# What reading a raw block raises that checks, and that no encoder has made.
+MALFORMED = (CorruptionError, IndexError, ValueError, struct.error)
 
 # A block is closed at the first record that fills it, so it holds less than block_bytes plus one record of at most
 # 64 MiB + 64 KiB. Anything above is refused before memory is spent on it.
 MAX_RAW_BLOCK_BYTES = 128 << 20
 
 _WIDE = 65535
+
+# Columns up to this are decoded in one call: the most that a hostile one takes is then some 20 MiB.
+_QUICK_BYTES = 256 << 10
+_QUICK_ITEMS = 2048
+_COLUMN_TYPES: frozenset[type] = frozenset({bytes, type(None)})
 _NARROW_BOUNDS = struct.Struct("<HH")
 _WIDE_BOUNDS = struct.Struct("<II")
 _HASH = xxhash.xxh3_64_intdigest
@@ -79,7 +90,6 @@ _BYTES = tuple(bytes((number,)) for number in range(256))
 
 _read_header = HEADER.unpack_from
 _read_trailer = TRAILER.unpack_from
-_unpack = msgpack.unpackb
 _decompress_lz4 = lz4.block.decompress
 _LZ4 = Codec.LZ4.value
 
@@ -114,7 +124,7 @@ class BlockEncoder:
                 packed_values,
                 b"" if key_bytes else _bounds(keys, len(packed_keys)),
                 b"" if value_bytes else _bounds(values, len(packed_values)),
-                _planes(sequences),
+                planes_of(sequences),
             )
         )
 
@@ -128,8 +138,12 @@ def tags_of(hashes: array[int]) -> bytes:
 def seal_block(raw: bytes, codec: Codec, seed: int) -> bytes:
     """The stored form of a raw block, or of any other section of a table."""
     number, payload = compress(raw, codec)
-    checksum = _HASH(payload, seed ^ (number << 56 | len(raw) << 24))
-    return payload + TRAILER.pack(number, len(raw), checksum)
+    return payload + TRAILER.pack(number, len(raw), checksum_of(payload, number, len(raw), seed))
+
+
+def checksum_of(payload: bytes | memoryview, codec: int, raw_length: int, seed: int) -> int:
+    """The checksum of a stored block."""
+    return _HASH(payload, seed ^ (codec << 56 | raw_length << 24))
 
 
 def unseal_block(stored: bytes, seed: int, largest: int = MAX_RAW_BLOCK_BYTES) -> bytes:
@@ -183,7 +197,7 @@ def record_count(raw: bytes) -> int:
 def decode_keys(raw: bytes) -> list[bytes]:
     """The keys column."""
     count, keys_bytes, _, key_bytes, _ = _read_header(raw)
-    keys = decode_array(raw[20 + count : 20 + count + keys_bytes])
+    keys = decode_array(raw[20 + count : 20 + count + keys_bytes], count)
     if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
         raise CorruptionError("the keys column of a block is damaged")
     return keys  # type: ignore[return-value]
@@ -193,8 +207,8 @@ def decode_columns(raw: bytes) -> tuple[list[bytes], list[bytes | None]]:
     """The keys and values columns."""
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
     middle = 20 + count + keys_bytes
-    keys = decode_array(raw[20 + count : middle])
-    values = decode_array(raw[middle : middle + values_bytes])
+    keys = decode_array(raw[20 + count : middle], count)
+    values = decode_array(raw[middle : middle + values_bytes], count)
     if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
         raise CorruptionError("the keys column of a block is damaged")
     if len(values) != count or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
@@ -207,39 +221,21 @@ def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
     column = 20 + count + keys_bytes
     if value_bytes:
-        first = column + (1 if count < 16 else 3 if count <= _WIDE else 5) + start * value_bytes
+        first = column + _array_header_bytes(count) + start * value_bytes
         end = first + (stop - start) * value_bytes
     else:
         bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
         first, _ = _item(raw, column, values_bytes, bounds, start)
         _, end = _item(raw, column, values_bytes, bounds, stop - 1)
-    length = stop - start
-    values: list[bytes | None]
-    header = bytes((0x90 | length,)) if length < 16 else msgpack.Packer().pack_array_header(length)
-    try:
-        values = _unpack(header + raw[first:end])
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise CorruptionError(f"a column cannot be decoded: {error!r:.80}") from error
+    values = decode_array(_array_header(stop - start) + raw[first:end])
     if len(values) != stop - start or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
         raise CorruptionError("the values column of a block is damaged")
-    return values
+    return values  # type: ignore[return-value]
 
 
 def sequence_planes(raw: bytes) -> bytes:
     """The bytes of the sequences column, as they are; for :func:`decode_sequences`."""
     return raw[-8 * record_count(raw) :]
-
-
-def decode_sequences(blocks: Sequence[bytes]) -> list[int]:
-    """The sequence numbers of successive blocks, given as their planes: several at once cost half as much."""
-    parts = [(planes, len(planes) // 8) for planes in blocks]
-    numbers = bytearray(8 * sum([count for _, count in parts]))
-    for plane in range(8):
-        numbers[plane::8] = b"".join([planes[plane * count : (plane + 1) * count] for planes, count in parts])
-    column = array("Q", bytes(numbers))
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column.tolist()
 
 
 def tags(raw: bytes) -> bytes:
@@ -320,19 +316,25 @@ def _item(raw: bytes, column: int, column_bytes: int, bounds: int, index: int) -
     return column + start, column + end
 
 
-def sequence_at(planes: bytes, index: int) -> int:
-    """The sequence number of the record ``index``, from the block's planes."""
-    return int.from_bytes(planes[index :: len(planes) // 8], "little")
-
-
-def decode_array(data: bytes) -> list[object]:
-    """A msgpack array with nothing after it; raises CorruptionError on anything else. Its items may be of any type."""
+def decode_array(data: bytes, most: int = _QUICK_ITEMS) -> list[object]:
+    """A msgpack array of at most ``most`` items with nothing after it; raises CorruptionError on anything else."""
+    if len(data) > _QUICK_BYTES or most > _QUICK_ITEMS:
+        return _decode_long_array(data)
     try:
-        items = _unpack(data)
+        items = msgpack.unpackb(data, ext_hook=refuse_extension, max_array_len=most, max_map_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise CorruptionError(f"a column cannot be decoded: {error!r:.80}") from error
+        # Not the error's own text: it may hold all that was decoded.
+        raise CorruptionError(f"a column cannot be decoded: {type(error).__name__}") from error
     if type(items) is not list:
         raise CorruptionError("a column is no array")
+    return items
+
+
+def _decode_long_array(data: bytes) -> list[object]:
+    """As decode_array, a little slower for each item: here arrays within the array would take too much memory."""
+    reader = FlatReader(data)
+    items = reader.items(reader.array_header(), _COLUMN_TYPES)
+    reader.end()
     return items
 
 
@@ -376,14 +378,11 @@ def _bounds(values: Sequence[bytes | None], packed_bytes: int) -> bytes:
     return bounds.tobytes()
 
 
-def _planes(sequences: Sequence[int]) -> bytes:
-    numbers = array("Q", sequences)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    data = numbers.tobytes()
-    return b"".join((data[0::8], data[1::8], data[2::8], data[3::8], data[4::8], data[5::8], data[6::8], data[7::8]))
-
-
 def _array_header_bytes(count: int) -> int:
     """Bytes of msgpack's array header."""
     return 1 if count < 16 else 3 if count <= _WIDE else 5
+
+
+def _array_header(count: int) -> bytes:
+    """The array header of so many items."""
+    return bytes((0x90 | count,)) if count < 16 else msgpack.Packer().pack_array_header(count)

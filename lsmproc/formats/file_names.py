@@ -33,6 +33,8 @@ class FileKind(Enum):
     MANIFEST = "manifest"
 
 
+_NUMBERS = 1 << 63  # of files: none of them, nor the next one, may outgrow its 64 bits in a header
+
 _NUMBERED = re.compile(r"([0-9]{6,20})\.(wal|sst)", re.ASCII)
 _JOB_OUTPUT = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)-[0-9]+\.sst", re.ASCII)
 _MANIFEST = re.compile(r"MANIFEST-([0-9]{6,20})", re.ASCII)
@@ -76,4 +78,4 @@ def parse_file_name(name: str) -> tuple[FileKind, int] | None:
         canonical = manifest_name(number)
     else:
         return None
-    return (kind, number) if name == canonical else None
+    return (kind, number) if name == canonical and number < _NUMBERS else None

@@ -43,6 +43,8 @@ from zlib import crc32
 import msgpack
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.bounded_msgpack import refuse_extension, refuse_map
+from lsmproc.record_limits import MAX_VALUE_BYTES
 
 # Written to disk: do not change.
 MAGIC = b"LSMPLOG\x01"
@@ -74,7 +76,12 @@ FRAME_MARK, _UINT64, _BIN32, _ARRAY32, _NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
 # What a put frame takes beyond its key and value.
 PUT_OVERHEAD = _CRC_HEAD.size + _KEY_HEAD.size + _BIN_HEAD.size
 
-_SMALLEST_STEP = 64  # bytes: below, rstrip is faster than halving on
+_SMALLEST_STEP = 64  # bytes: below, looking at each is faster than halving on
+
+_FRAME_LEAD, _ARRAY_LEAD = bytes((FRAME_MARK,)), bytes((_ARRAY32,))
+
+# Longer arrays are read item by item: nested, arrays of n items take memory for n at each of a thousand depths.
+_LARGEST_ARRAY, _SLICE_ITEMS = 2048, 4096
 
 FrameKey = bytes | tuple[bytes, ...] | None
 FrameValue = bytes | tuple["bytes | None", ...] | None
@@ -214,21 +221,46 @@ def decode_frames(data: bytes, checksum: int) -> DecodedFrames:
     (end, more to read, torn tail, corruption) is for the caller to say. Runs in C but for a few calls per chunk.
     """
     # The zeros of preallocated space would decode to one integer object each.
-    flat = _unpack_until_bad(_without_zero_tail(data))
-    run = _checked(data, flat, checksum)
-    # A last frame that ends in zeros lost them above: ask for single frames of what is left.
-    while single := _unpack_until_bad(data[run.size :], 4) if data[run.size : run.size + 1] == b"\xce" else None:
-        more = _checked(data[run.size :], single, run.checksum)
-        if not more.size:
+    end = _end_without_zeros(data)
+    run = _decode_run(data, 0, end, checksum)
+    # What is left may begin with a large batch, or be a last frame whose own zeros were cut off above.
+    while single := decode_frame(data, run.checksum, run.size):
+        if not single.size:
             break
-        run = DecodedFrames(
-            run.sequences + more.sequences,
-            run.keys + more.keys,
-            run.values + more.values,
-            run.size + more.size,
-            more.checksum,
-        )
+        start = run.size + single.size
+        after = _decode_run(data, start, max(start, end), single.checksum)
+        for part in (single, after):
+            run.sequences.extend(part.sequences)
+            run.keys.extend(part.keys)
+            run.values.extend(part.values)
+        run = DecodedFrames(run.sequences, run.keys, run.values, start + after.size, after.checksum)
     return run
+
+
+def decode_frame(data: bytes, checksum: int, start: int = 0) -> DecodedFrames | None:
+    """Decode and check the one frame that begins at ``start``, however large its batch is.
+
+    No frames if there is no valid one; None if ``data`` ends before that is known. Takes memory only for what a
+    writer could have written, whatever the frame says of itself.
+    """
+    nothing = DecodedFrames([], [], [], 0, checksum)
+    if data[start : start + 1] != _FRAME_LEAD:
+        return nothing if start < len(data) else None
+    unpacker = _unpacker(len(data) - start, 0)
+    unpacker.feed(memoryview(data)[start:])
+    try:
+        stored, sequence = unpacker.unpack(), unpacker.unpack()
+        key = _read_column(unpacker, data, start, None)
+        value = _read_column(unpacker, data, start, key)
+    except msgpack.OutOfData:
+        return None
+    except (ValueError, TypeError, msgpack.UnpackException, CorruptionError):
+        return nothing
+    size = unpacker.tell()
+    sound = type(stored) is type(sequence) is int and _frame_sizes([key], [value]) == [size]
+    if sound and crc32(memoryview(data)[start + _CRC_HEAD.size : start + size], checksum) == stored:
+        return DecodedFrames([sequence], [key], [value], size, stored)
+    return nothing
 
 
 def is_zeros(data: bytes) -> bool:
@@ -236,53 +268,94 @@ def is_zeros(data: bytes) -> bool:
     return data == bytes(len(data))  # One memcmp; strip() looks at every byte on its own.
 
 
-def _without_zero_tail(data: bytes) -> bytes:
-    """``data`` up to its last byte that is not zero, found by halving."""
+def _end_without_zeros(data: bytes) -> int:
+    """Where the last byte of ``data`` ends that is not zero, found by halving."""
     end = len(data)
     step = end // 2
     while step > _SMALLEST_STEP:
         if is_zeros(data[end - step : end]):
             end -= step
         step = min(step, end) // 2
-    return data[:end].rstrip(b"\0")
+    while end and not data[end - 1]:
+        end -= 1
+    return end
 
 
-def _unpack_until_bad(data: bytes, count: int | None = None) -> list[Any]:
-    """Up to ``count`` msgpack objects from the start of ``data``, fewer if it ends or turns into nonsense."""
+def _unpacker(size: int, largest_array: int) -> Any:
+    """A decoder of ``size`` bytes that takes nothing but numbers, nil, bytes and, up to a length, arrays."""
     # No writer produces maps, strings or extensions: refusing them bounds what a damaged log can make of memory.
-    unpacker = msgpack.Unpacker(
-        use_list=False, max_map_len=0, max_str_len=0, max_ext_len=0, max_buffer_size=max(len(data), 1)
+    return msgpack.Unpacker(
+        use_list=False,
+        max_array_len=largest_array,
+        max_bin_len=MAX_VALUE_BYTES,
+        max_map_len=0,
+        max_str_len=0,
+        max_ext_len=0,
+        object_pairs_hook=refuse_map,
+        ext_hook=refuse_extension,
+        max_buffer_size=max(size, 1),
     )
-    unpacker.feed(data)
+
+
+def _decode_run(data: bytes, start: int, end: int, checksum: int) -> DecodedFrames:
+    """The valid frames in ``data[start:end]``, up to the first that holds a large batch."""
+    unpacker = _unpacker(end - start, _LARGEST_ARRAY)
+    unpacker.feed(memoryview(data)[start:end])
     flat: list[Any] = []
     # What follows the last good object may be no msgpack. list.extend keeps what it got before the exception.
-    with suppress(ValueError, TypeError, msgpack.UnpackException):
-        flat.extend(unpacker if count is None else islice(unpacker, count))
-    return flat
+    with suppress(ValueError, TypeError, msgpack.UnpackException, CorruptionError):
+        flat.extend(unpacker)
+    return _checked(data, start, end, flat, checksum)
 
 
-def _checked(data: bytes, flat: list[Any], checksum: int) -> DecodedFrames:
-    """Cut the decoded objects into frames and keep those whose chained checksums match."""
+def _read_column(unpacker: Any, data: bytes, start: int, keys: Any) -> Any:
+    """The next object; an array, the keys of a batch or the values to its ``keys``, is read item by item.
+
+    Raises ValueError at the first few items that no writer wrote, before the rest takes memory.
+    """
+    place = unpacker.tell()
+    if data[start + place : start + place + 1] != _ARRAY_LEAD:
+        return unpacker.unpack()
+    missing = unpacker.read_array_header()
+    if keys is not None and (type(keys) is not tuple or missing != len(keys)):
+        raise ValueError("a batch has another number of values than of keys")
+    place += _BIN_HEAD.size
+    column: list[Any] = []
+    while missing:
+        items = list(islice(unpacker, min(missing, _SLICE_ITEMS)))
+        if len(items) < min(missing, _SLICE_ITEMS):
+            raise msgpack.OutOfData
+        deletes = 0 if keys is None else items.count(None)
+        place += _BIN_HEAD.size * (len(items) - deletes) + deletes + sum(map(len, filter(None, items)))
+        if place != unpacker.tell():
+            raise ValueError("a batch holds something else than keys and values")
+        column += items
+        missing -= len(items)
+    return tuple(column)
+
+
+def _checked(data: bytes, start: int, end: int, flat: list[Any], checksum: int) -> DecodedFrames:
+    """Cut the objects decoded from ``data[start:end]`` into frames and keep those whose chained checksums match."""
     count = len(flat) // 4
     checksums, sequences, keys, values = (flat[column : count * 4 : 4] for column in range(4))
     sizes = _frame_sizes(keys, values)
     if len(sizes) < count or not set(map(type, checksums)) <= {int} or not set(map(type, sequences)) <= {int}:
         count = _well_formed(checksums, sequences, len(sizes))
         checksums, sequences, keys, values = checksums[:count], sequences[:count], keys[:count], values[:count]
-    ends = list(accumulate(sizes[:count]))
-    body_starts = accumulate(sizes[:count], initial=_CRC_HEAD.size)
+    ends = list(accumulate(sizes[:count], initial=start))[1:]
+    body_starts = accumulate(sizes[:count], initial=start + _CRC_HEAD.size)
     # There is one start more than there are ends: map stops at the shorter of the two.
     bodies = list(map(data.__getitem__, map(slice, body_starts, ends)))
     # Each stored checksum seeds the next.
     actual = list(map(crc32, bodies, chain((checksum,), checksums)))
-    if actual != checksums or (ends and ends[-1] > len(data)):
-        whole = bisect_right(ends, len(data))
+    if actual != checksums or (ends and ends[-1] > end):
+        whole = bisect_right(ends, end)
         count = next((i for i in range(whole) if actual[i] != checksums[i]), whole)
     return DecodedFrames(
         sequences[:count],
         keys[:count],
         values[:count],
-        ends[count - 1] if count else 0,
+        ends[count - 1] - start if count else 0,
         checksums[count - 1] if count else checksum,
     )
 
@@ -293,22 +366,29 @@ def _frame_sizes(keys: list[Any], values: list[Any]) -> list[int]:
         return list(map(PUT_OVERHEAD.__add__, map(add, map(len, keys), map(len, values))))
     sizes = []
     for key, value in zip(keys, values, strict=True):
-        key_size, value_size = _object_size(key), _object_size(value)
-        if key_size is None or value_size is None:
+        size = _frame_size(key, value)
+        if size is None:
             break
-        sizes.append(_CRC_HEAD.size + _SEQUENCE_HEAD.size + key_size + value_size)
+        sizes.append(size)
     return sizes
 
 
-def _object_size(value: object) -> int | None:
-    if value is None:
-        return 1
-    if type(value) is bytes:
-        return _BIN_HEAD.size + len(value)
-    if type(value) is tuple:
-        sizes = [_object_size(item) for item in value if type(item) is not tuple]
-        if len(sizes) == len(value) and None not in sizes:
-            return _BIN_HEAD.size + sum(size for size in sizes if size is not None)
+def _frame_size(key: object, value: object) -> int | None:
+    """Bytes of the frame that a writer makes of these two, None if it never makes one."""
+    size = _CRC_HEAD.size + _SEQUENCE_HEAD.size
+    if type(key) is tuple and type(value) is tuple:
+        types = set(map(type, value))
+        if len(key) != len(value) or not set(map(type, key)) <= {bytes} or not types <= {bytes, type(None)}:
+            return None
+        deletes = value.count(None) if type(None) in types else 0
+        heads = 2 + 2 * len(key) - deletes
+        return size + heads * _BIN_HEAD.size + deletes + sum(map(len, key)) + sum(map(len, filter(None, value)))
+    if type(key) is bytes and type(value) is bytes:
+        return PUT_OVERHEAD + len(key) + len(value)
+    if type(key) is bytes and value is None:
+        return size + _BIN_HEAD.size + len(key) + len(_NIL)
+    if key is None and type(value) is bytes:
+        return size + len(_NIL) + _BIN_HEAD.size + len(value)
     return None
 
 

@@ -4,7 +4,7 @@ Messages are frozen dataclasses of plain data. On the wire a message is one msgp
 of at most ``MAX_MESSAGE_BYTES``; nothing is pickled, so a hostile or damaged message can only fail to decode.
 
 The owner sends FlushRequest, CompactionRequest, Grant, Pace and Stop; a worker answers with Ready, FlushDone,
-CompactionDone, JobFailed and GrantRequest.
+CompactionDone, JobFailed, GrantRequest and Progress.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgpack
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.bounded_msgpack import decode_tree, shown
 from lsmproc.formats.version_edit import FileMetadata, decode_file_metadata, encode_file_metadata
 
 MAX_MESSAGE_BYTES = 16 << 20
@@ -168,6 +169,13 @@ class Stop:
     """Owner to worker: leave at the next block; a running job is abandoned. Not answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Worker to owner, from time to time: the job gets on. A worker that sends nothing at all is taken for hung."""
+
+    job: int
+
+
 Message = (
     FlushRequest
     | CompactionRequest
@@ -179,6 +187,7 @@ Message = (
     | Grant
     | Pace
     | Stop
+    | Progress
 )
 
 # The position in this tuple is on the wire: append only.
@@ -193,6 +202,7 @@ _KINDS: tuple[type, ...] = (
     Grant,
     Pace,
     Stop,
+    Progress,
 )
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
@@ -210,12 +220,9 @@ def decode_message(data: bytes | memoryview) -> Message:
     """The inverse of :func:`encode_message`; raises CorruptionError on anything else."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise CorruptionError(f"a message of {len(data)} bytes is above the limit of {MAX_MESSAGE_BYTES}")
-    try:
-        array = msgpack.unpackb(data, ext_hook=_refuse_extension)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise CorruptionError(f"a message cannot be decoded: {error}") from error
-    if type(array) is not list or not array or type(array[0]) is not int or not 0 <= array[0] < len(_KINDS):
-        raise CorruptionError(f"a message of unknown kind: {array!r:.80}")
+    array = decode_tree(bytes(data), largest_string=MAX_MESSAGE_BYTES)
+    if type(array) is not tuple or not array or type(array[0]) is not int or not 0 <= array[0] < len(_KINDS):
+        raise CorruptionError(f"a message of unknown kind: {shown(array)}")
     kind = _KINDS[array[0]]
     message: Message = _decode_dataclass(kind, array[1:])
     return message
@@ -237,8 +244,8 @@ _NESTED = frozenset({SegmentEnd, TableOptions, JobCost, JobOutput})
 
 def _decode_dataclass(kind: type, array: object) -> Any:
     hints = _field_types(kind)
-    if type(array) is not list or len(array) != len(hints):
-        raise CorruptionError(f"a {kind.__name__} has the wrong shape: {array!r:.80}")
+    if type(array) is not tuple or len(array) != len(hints):
+        raise CorruptionError(f"a {kind.__name__} has the wrong shape: {shown(array)}")
     return kind(*(_decode(hint, value, kind) for hint, value in zip(hints, array, strict=True)))
 
 
@@ -260,7 +267,7 @@ def _decode(hint: Any, value: object, kind: type) -> object:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint and type(value) not in get_args(hint):
-        raise CorruptionError(f"a {kind.__name__} holds {value!r:.60} where {hint} belongs")
+        raise CorruptionError(f"a {kind.__name__} holds {shown(value)} where {hint} belongs")
     if type(value) is int and value < 0:
         raise CorruptionError(f"a {kind.__name__} holds the negative number {value}")
     return value
@@ -268,12 +275,8 @@ def _decode(hint: Any, value: object, kind: type) -> object:
 
 def _decode_tuple(hint: Any, value: object, kind: type) -> tuple[object, ...]:
     item_hints = get_args(hint)
-    if type(value) is list and item_hints[-1] is Ellipsis:
+    if type(value) is tuple and item_hints[-1] is Ellipsis:
         return tuple([_decode(item_hints[0], item, kind) for item in value])
-    if type(value) is list and len(item_hints) == len(value):
+    if type(value) is tuple and len(item_hints) == len(value):
         return tuple([_decode(item_hint, item, kind) for item_hint, item in zip(item_hints, value, strict=True)])
-    raise CorruptionError(f"a {kind.__name__} holds {value!r:.60} where {hint} belongs")
-
-
-def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} does not belong in a message of {len(data)} bytes")
+    raise CorruptionError(f"a {kind.__name__} holds {shown(value)} where {hint} belongs")

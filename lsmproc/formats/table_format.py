@@ -44,6 +44,7 @@ import xxhash
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import decode_array
+from lsmproc.formats.bounded_msgpack import FlatReader, shown
 
 # Written to disk: do not change.
 BLOCK_TABLE_MAGIC = b"\x89LSMBLK\n"
@@ -57,6 +58,7 @@ _FOOTER_CHECKSUM = struct.Struct("<Q")
 _CHECKED_BYTES = FOOTER.size - _FOOTER_CHECKSUM.size
 
 PARTITION_BLOCKS = 16384
+_KEY_TYPES, _NUMBER_TYPES = frozenset({bytes}), frozenset({int})
 
 # No section of a table other than a block may be larger; a filter of 16 bits a key reaches it at 500 million keys.
 MAX_SECTION_BYTES = 1 << 30
@@ -150,12 +152,12 @@ def encode_properties(properties: Properties) -> bytes:
 
 def decode_properties(raw: bytes) -> Properties:
     """The inverse of :func:`encode_properties`."""
-    layout, *values = decode_array(raw) or [None]
+    layout, *values = decode_array(raw, 1 + len(_PROPERTY_TYPES)) or [None]
     if layout != PROPERTIES_LAYOUT or len(values) != len(_PROPERTY_TYPES):
-        raise CorruptionError(f"properties layout {layout!r:.20} is unknown; this release reads {PROPERTIES_LAYOUT}")
+        raise CorruptionError(f"properties layout {shown(layout)} is unknown; this release reads {PROPERTIES_LAYOUT}")
     for value, expected in zip(values, _PROPERTY_TYPES, strict=True):
         if type(value) is not expected:
-            raise CorruptionError(f"the properties hold {value!r:.60} where {expected.__name__} belongs")
+            raise CorruptionError(f"the properties hold {shown(value)} where {expected.__name__} belongs")
     return Properties(*values)  # type: ignore[arg-type]
 
 
@@ -170,14 +172,17 @@ def encode_partition(last_keys: list[bytes], sizes: list[int]) -> bytes:
 
 def decode_partition(raw: bytes) -> tuple[list[bytes], list[int]]:
     """The last keys and stored sizes of the blocks of a partition."""
-    parts = decode_array(raw)
-    if len(parts) != 2:
+    reader = FlatReader(raw)
+    if reader.array_header() != 2:
         raise CorruptionError("an index partition has the wrong shape")
-    keys, packed = parts
-    if type(keys) is not list or type(packed) is not bytes or len(packed) != 4 * len(keys):
+    count = reader.array_header()
+    if not 0 < count <= PARTITION_BLOCKS:
+        raise CorruptionError(f"an index partition of {count} blocks is not possible")
+    keys = reader.items(count, _KEY_TYPES)
+    packed = reader.items(1, _KEY_TYPES)[0]
+    reader.end()
+    if len(packed) != 4 * count:
         raise CorruptionError("an index partition has the wrong shape")
-    if not keys or set(map(type, keys)) != {bytes}:
-        raise CorruptionError("an index partition holds keys that are not bytes")
     return keys, _little_endian(array("I", packed)).tolist()
 
 
@@ -189,15 +194,16 @@ def encode_top_index(top: TopIndex) -> bytes:
 
 def decode_top_index(raw: bytes) -> TopIndex:
     """The inverse of :func:`encode_top_index`."""
-    columns = decode_array(raw)
-    if len(columns) != 4 or not all(type(column) is list and column for column in columns):
+    reader = FlatReader(raw)
+    if reader.array_header() != 4:
         raise CorruptionError("the index has the wrong shape")
-    keys, *counts = columns
-    if len({len(column) for column in columns}) != 1 or set(map(type, keys)) != {bytes}:  # type: ignore[arg-type, call-overload]
+    columns = [reader.items(reader.array_header(), types) for types in (_KEY_TYPES, *[_NUMBER_TYPES] * 3)]
+    reader.end()
+    if len({len(column) for column in columns}) != 1 or not columns[0]:
         raise CorruptionError("the index has the wrong shape")
-    if any(type(n) is not int or n <= 0 for column in counts for n in column):  # type: ignore[attr-defined]
+    if any(n <= 0 for column in columns[1:] for n in column):
         raise CorruptionError("the index has the wrong shape")
-    return TopIndex(*columns)  # type: ignore[arg-type]
+    return TopIndex(*columns)
 
 
 def _little_endian(numbers: array[int]) -> array[int]:

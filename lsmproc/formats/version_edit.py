@@ -20,6 +20,7 @@ from dataclasses import astuple, dataclass
 import msgpack
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.bounded_msgpack import decode_tree, shown
 
 LAYOUT = 1
 LEVEL_COUNT = 7
@@ -65,7 +66,7 @@ def decode_file_metadata(fields: object) -> FileMetadata:
         raise CorruptionError("a table description has the wrong shape")
     for field, expected in zip(fields, _FILE_FIELD_TYPES, strict=True):
         if type(field) is not expected or (isinstance(field, int) and field < 0):
-            raise CorruptionError(f"a table description holds {field!r:.60} where {expected.__name__} belongs")
+            raise CorruptionError(f"a table description holds {shown(field)} where {expected.__name__} belongs")
     return FileMetadata(*fields)
 
 
@@ -91,10 +92,9 @@ def encode_version_edit(edit: VersionEdit) -> bytes:
 def decode_version_edit(data: bytes) -> VersionEdit:
     """The inverse of :func:`encode_version_edit`; raises CorruptionError on anything else."""
     try:
-        fields = msgpack.unpackb(data, ext_hook=_refuse_extension)
-        layout, added, removed, *counters = fields
+        layout, added, removed, *counters = decode_tree(data, largest_string=0)
         if layout != LAYOUT:
-            raise CorruptionError(f"version edit layout {layout!r:.20} is unknown; this release reads layout {LAYOUT}")
+            raise CorruptionError(f"version edit layout {shown(layout)} is unknown; this release reads layout {LAYOUT}")
         if len(counters) != 4 or not all(c is None or (type(c) is int and c >= 0) for c in counters):
             raise CorruptionError("the counters of a version edit are malformed")
         return VersionEdit(
@@ -102,21 +102,17 @@ def decode_version_edit(data: bytes) -> VersionEdit:
             tuple((_level(level), _number(number)) for level, number in removed),
             *counters,
         )
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError) as error:
         raise CorruptionError(f"a version edit cannot be decoded: {error}") from error
 
 
 def _level(value: object) -> int:
     if type(value) is not int or not 0 <= value < LEVEL_COUNT:
-        raise CorruptionError(f"{value!r:.20} is no level")
+        raise CorruptionError(f"{shown(value)} is no level")
     return value
 
 
 def _number(value: object) -> int:
     if type(value) is not int or value <= 0:
-        raise CorruptionError(f"{value!r:.20} is no file number")
+        raise CorruptionError(f"{shown(value)} is no file number")
     return value
-
-
-def _refuse_extension(code: int, data: bytes) -> object:
-    raise CorruptionError(f"msgpack extension type {code} ({len(data)} bytes) does not belong here")

@@ -19,7 +19,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lsmproc.errors import CorruptionError
+
 Window = tuple[list[Any], ...]
+
+UNORDERED = "the keys of a table do not ascend; lsmproc verify tells which"
 
 # Records of one source in one step. Measured: from 256 to 1024 are equal, 4096 is a quarter slower because the
 # records of a step no longer fit into the processor's cache.
@@ -63,6 +67,8 @@ def merge_windows(sources: Sequence[Iterator[Window]]) -> Iterator[Window]:
     while len(live) > 1:
         bound = min([cursor.keys[min(cursor.start + STEP_RECORDS, cursor.end) - 1] for cursor in live])
         inside = [cursor for cursor in live if cursor.keys[cursor.start] <= bound]
+        if not inside:
+            raise CorruptionError(UNORDERED)
         if len(inside) == 1:
             bound = _lone_bound(inside[0], live)
         parts: list[Window] = []
@@ -88,6 +94,8 @@ def merge_windows_reverse(sources: Sequence[Iterator[Window]]) -> Iterator[Windo
     while len(live) > 1:
         bound = max([cursor.keys[max(cursor.end - STEP_RECORDS, 0)] for cursor in live])
         inside = [cursor for cursor in live if cursor.keys[cursor.end - 1] >= bound]
+        if not inside:
+            raise CorruptionError(UNORDERED)
         if len(inside) == 1:
             bound = _lone_bound_reverse(inside[0], live)
         parts: list[Window] = []

@@ -17,7 +17,7 @@ from lsmproc.compaction.key_ranges import grandparents, ranges_below, split
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
 from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, JobFailed, JobOutput, TableOptions
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.maintenance.submission import Submit, background_closed
+from lsmproc.maintenance.submission import Submit, background_closed, passing_error
 from lsmproc.protocols import Priority
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class CompactionSchedule:
         try:
             self._tree.change(edit)
         except Error as error:
-            self.retries.failed()
+            self.retries.failed(error)
             _log.warning("moving tables failed and will be tried again: %s", error)
         else:
             self.retries.succeeded()
@@ -272,7 +272,7 @@ class CompactionSchedule:
         if running.manual is not None:
             running.manual.error = error
         if failure.retriable:
-            self.retries.failed()
+            self.retries.failed(passing_error(failure, self._fs.path))
             _log.warning("a compaction failed and will be tried again: %s", failure.message)
         else:
             self._on_error(error)

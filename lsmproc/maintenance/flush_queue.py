@@ -23,7 +23,7 @@ from lsmproc.formats.messages import (
     TableOptions,
 )
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.maintenance.submission import Submit, background_closed
+from lsmproc.maintenance.submission import Submit, background_closed, passing_error
 from lsmproc.protocols import Priority
 from lsmproc.storage.tables import create_table
 
@@ -133,7 +133,10 @@ class FlushQueue:
             try:
                 self._install(immutable, done)
             except (Error, OSError) as error:
-                self._give_back(immutable, str(error))
+                for output in done.outputs:
+                    self._tree.remove_file(output.temporary_name)  # Unless it has got its final name.
+                text = str(error)
+                self._give_back(immutable, error if isinstance(error, Error) else BackgroundError(text), text)
                 return
             del self._running[immutable]
             self.retries.succeeded()
@@ -170,12 +173,12 @@ class FlushQueue:
                 return
             self._install_in_order()
         else:
-            self._give_back(immutable, failure.message)
+            self._give_back(immutable, passing_error(failure, self._fs.path), failure.message)
 
-    def _give_back(self, immutable: ImmutableMemtable, message: str) -> None:
+    def _give_back(self, immutable: ImmutableMemtable, error: Error, message: str) -> None:
         """Let the memtable wait for another attempt."""
         del self._running[immutable]
-        self.retries.failed()
+        self.retries.failed(error)
         _log.warning("a flush failed and will be tried again (failure %d): %s", self.retries.failures, message)
 
     def _flush_from_memory(self, immutable: ImmutableMemtable, job: int) -> FlushDone:

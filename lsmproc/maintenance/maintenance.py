@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("lsmproc")
 
-# A waiter for a flush is told of the trouble after so many failures in a row; the retries go on.
-_FAILURES_TO_REPORT = 3
+_LOOK_SECONDS = 0.25  # who waits looks again after that long, whatever happens to the wake-ups
 
 
 class Maintenance:
@@ -124,14 +123,15 @@ class Maintenance:
     def flush_all(self, timeout: float | None) -> None:
         """Wait until the present immutable memtables are in tables.
 
-        Raises TimeoutError, or BackgroundError when flushes keep failing (they are tried again all the same).
+        Raises TimeoutError, or why flushes keep failing (they are tried again all the same): NoSpaceError,
+        StorageError, BackgroundError.
         """
         waiting = set(self._write_path.view.immutables)
         self._wait_for(
             lambda: waiting.isdisjoint(self._write_path.view.immutables),
             timeout,
             "the memtables are not flushed yet",
-            lambda: self._flushes.retries.failures >= _FAILURES_TO_REPORT,
+            lambda: self._flushes.retries.trouble,
         )
 
     def flush_here(self) -> None:
@@ -154,7 +154,7 @@ class Maintenance:
         with self._changed:
             self._idle = False
         self.wake()
-        self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: False)
+        self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: None)
 
     def pause(self, *, paused: bool) -> None:
         """Start no compactions but manual ones, or start them again; counted. Raises ClosedError, ReadOnlyError."""
@@ -207,6 +207,7 @@ class Maintenance:
         try:
             self._tree.remove_obsolete()
             self._tree.update_backlog()
+            self._tree.report_trouble(self._flushes.retries.trouble, self._compactions.retries.trouble)
             if self._error is None:
                 self._flushes.submit()
                 self._compactions.submit()
@@ -271,18 +272,22 @@ class Maintenance:
         reached: Callable[[], bool],
         timeout: float | None,
         late: str,
-        hopeless: Callable[[], bool],
+        trouble: Callable[[], Error | None],
     ) -> None:
         deadline = None if timeout is None else self._clock() + timeout
-        with self._changed:
-            while not reached():
+        while True:
+            # Where no other thread tries again what has failed, this one does.
+            self.tick()
+            with self._changed:
+                if reached():
+                    return
                 self._raise_error()
-                if hopeless():
-                    raise BackgroundError(f"{late}: flushes keep failing, see the log; they are tried again")
-                left = 1.0 if deadline is None else deadline - self._clock()
+                if (error := trouble()) is not None:
+                    raise copy_of(error)
+                left = _LOOK_SECONDS if deadline is None else deadline - self._clock()
                 if left <= 0:
                     raise TimeoutError(f"{late} after {timeout} s")
-                self._changed.wait(min(left, 1.0))
+                self._changed.wait(min(left, _LOOK_SECONDS))
 
     def _raise_error(self) -> None:
         if self._error is not None:

@@ -1,11 +1,12 @@
-"""How jobs get to the background, and what it means when the background is gone."""
+"""How jobs get to the background, what their failures mean, and what it means when the background is gone."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Protocol
 
-from lsmproc.errors import BackgroundError
+from lsmproc.errors import BackgroundError, Error, NoSpaceError
 from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, FlushRequest, JobFailed
 from lsmproc.protocols import Priority
 
@@ -27,3 +28,11 @@ def background_closed(failure: JobFailed | None = None) -> BackgroundError:
     """The error of an open store whose background was closed."""
     job = "" if failure is None else failure.message
     return BackgroundError("the Env was closed under an open store; close the stores of an Env before the Env", job=job)
+
+
+def passing_error(failure: JobFailed, directory: str) -> Error:
+    """The error of a job that is tried again, for those who will not wait for that."""
+    text = f"{failure.message}; it is tried again"
+    if failure.error == NoSpaceError.__name__:
+        return NoSpaceError(errno.ENOSPC, text, directory)
+    return BackgroundError(text, job=failure.message, remote_traceback=failure.traceback)

@@ -19,7 +19,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import StorageError
+from lsmproc.errors import Error, StorageError
 from lsmproc.formats.file_names import TMP_DIRECTORY, job_of_output, table_name, wal_name
 from lsmproc.write_controller import Backlog
 
@@ -104,6 +104,10 @@ class Tree:
             immutables = len(self._write_path.view.immutables)
             self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
         self._write_path.stall_changed()
+
+    def report_trouble(self, flushes: Error | None, compactions: Error | None) -> None:
+        """Let writes that are stopped know why what they wait for does not get on, or that it does again."""
+        self._controller.blocked(flushes, compactions)
 
     def remove_obsolete(self) -> None:
         """Remove the tables that no version names any more: neither the current one nor one that a reader holds."""

@@ -122,16 +122,16 @@ def owner_of(fs: FileSystem) -> str:
     """What the LOCK file tells of the holder, or of the last one, in words; empty when it tells nothing."""
     try:
         fd = fs.open(LOCK, READ)
+        try:
+            text = fs.pread(fd, _TEXT_BYTES, 0)
+        finally:
+            fs.close(fd)
     except OSError:
         return ""
     try:
-        text = fs.pread(fd, _TEXT_BYTES, 0)
-    finally:
-        fs.close(fd)
-    try:
         owner = json.loads(text)
         return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

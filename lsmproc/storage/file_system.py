@@ -5,6 +5,7 @@ paths and no operation can leave the directory. Tests put another object in its 
 lose operations. What it promises beyond the system calls of the same names:
 
 * files are created 0600 and directories 0700 whatever the umask, and symbolic links are never followed;
+* only regular files are opened: a pipe or a device in the place of one is refused, and not waited for;
 * a descriptor handed out is never 0, 1 or 2, so stray output to a closed stderr cannot land in a table;
 * a failed call raises ``StorageError`` (``NoSpaceError`` for ENOSPC and EDQUOT) naming the file; a file that is
   missing, or in the way, raises the built-in ``FileNotFoundError`` or ``FileExistsError``. The two calls of the
@@ -16,6 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ CREATE_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 _FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
-_ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW
+_ALWAYS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # Without the last, opening a named pipe waits for its writer.
 
 
 class FileSystem(Protocol):
@@ -54,6 +56,9 @@ class FileSystem(Protocol):
 
     def fdatasync(self, fd: int) -> None:
         """Make the file's bytes and size durable."""
+
+    def drop_cached(self, fd: int, offset: int, size: int) -> None:
+        """Let go of what memory holds of the file there and need not write to the disk any more; a hint."""
 
     def allocate(self, fd: int, size: int) -> None:
         """Reserve ``size`` bytes of disk for the file; they read as zeros."""
@@ -110,7 +115,7 @@ class PosixFileSystem:
     def open(self, name: str, flags: int) -> int:
         """See FileSystem.open."""
         with _named_errors(name):
-            fd = _above_stderr(os.open(name, flags | _ALWAYS, _FILE_MODE, dir_fd=self._directory))
+            fd = _regular(_above_stderr(os.open(name, flags | _ALWAYS, _FILE_MODE, dir_fd=self._directory)))
             self._names[fd] = name
             if flags & os.O_CREAT:
                 os.fchmod(fd, _FILE_MODE)
@@ -139,6 +144,12 @@ class PosixFileSystem:
                 fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
             else:
                 os.fdatasync(fd)
+
+    def drop_cached(self, fd: int, offset: int, size: int) -> None:
+        """See FileSystem.drop_cached."""
+        if hasattr(os, "posix_fadvise"):
+            with _named_errors(self._name_of(fd)):
+                os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
 
     def allocate(self, fd: int, size: int) -> None:
         """See FileSystem.allocate."""
@@ -183,7 +194,11 @@ class PosixFileSystem:
             try:
                 os.mkdir(name, _DIRECTORY_MODE, dir_fd=self._directory)
             except FileExistsError:
-                return
+                # Files made below a link would stand wherever it leads.
+                if not stat.S_ISDIR(os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_mode):
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+            else:
+                os.chmod(name, _DIRECTORY_MODE, dir_fd=self._directory)  # The umask took its part of the mode.
 
     def list_directory(self, name: str = ".") -> list[str]:
         """See FileSystem.list_directory."""
@@ -293,6 +308,15 @@ def storage_error(error: OSError, name: str) -> StorageError:
         return error
     kind = NoSpaceError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
     return kind(error.errno, error.strerror, name)
+
+
+def _regular(fd: int) -> int:
+    """``fd`` again; if it is no regular file, raise and close it."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _above_stderr(fd: int) -> int:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
-from lsmproc.errors import CorruptionError, DurabilityError, StorageError
+from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, DurabilityError, StorageError
 from lsmproc.formats.file_names import CURRENT, TMP_DIRECTORY, FileKind, manifest_name, parse_file_name
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
@@ -39,6 +39,7 @@ from lsmproc.storage.version import Version
 from lsmproc.storage.wal_reader import read_log
 
 _EDIT_KEY = b"version_edit"
+_COUNTERS = 1 << 63  # None of them gets there; beyond 64 bits the next number would have no place in a header.
 _ROLL_MINIMUM_BYTES = 1 << 20
 _ROLL_FACTOR = 4  # A manifest is rolled when it is this many times its opening snapshot.
 
@@ -50,6 +51,7 @@ class RecoveredManifest:
     number: int
     store_uuid: bytes
     version: Version
+    torn_at: int | None = None  # where the last whole frame ends, if anything but zeros follows it
 
 
 def read_manifest(fs: FileSystem) -> RecoveredManifest:
@@ -68,7 +70,7 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
     try:
         log = read_log(fs, name, KIND_MANIFEST, None, consume)
     except FileNotFoundError:
-        text = "the manifest that CURRENT names is missing; restore it from a backup"
+        text = f"the manifest that CURRENT names is missing; {DAMAGE_REMEDY}"
         raise CorruptionError(text, file=name) from None
     version = Version()
     with _naming(name):
@@ -76,10 +78,13 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
             version = version.apply(edit)
     if not edits:
         raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
+    files = [number for _, file in version.files() for number in (file.number, file.size, file.entries, file.raw_bytes)]
+    if max(version.next_file_number, version.log_number, version.last_sequence, version.epoch, *files) >= _COUNTERS:
+        raise CorruptionError("the manifest holds numbers that no store reaches", file=name)
     parsed = parse_file_name(name)
     if parsed is None or parsed[1] != log.header.number:
         raise CorruptionError(f"the manifest says it is number {log.header.number}", file=name)
-    return RecoveredManifest(log.header.number, log.header.store_uuid, version)
+    return RecoveredManifest(log.header.number, log.header.store_uuid, version, log.end if log.dirty_tail else None)
 
 
 class LogManifest:
@@ -276,5 +281,5 @@ def _read_current(fs: FileSystem) -> str:
     name, _, check = text.removesuffix("\n").partition(" ")
     parsed = parse_file_name(name)
     if parsed is None or parsed[0] is not FileKind.MANIFEST or check != f"{crc32(name.encode()):08x}":
-        raise CorruptionError("CURRENT does not name a manifest; restore it from a backup", file=CURRENT, offset=0)
+        raise CorruptionError(f"CURRENT does not name a manifest; {DAMAGE_REMEDY}", file=CURRENT, offset=0)
     return name

@@ -18,6 +18,7 @@ from lsmproc.formats.log_format import (
     LogHeader,
     chain_seed,
     encode_header,
+    frame,
     pack_frame_head,
     promise_body,
     seal_body,
@@ -37,6 +38,7 @@ class MappedWal:
         self.name = wal_name(number)
         self.durable_end = 0
         self.sealed = False
+        self.doubtful = False
         self._fs = fs
         self._tip = (0, 0, 0)
         self._seed = 0
@@ -70,7 +72,7 @@ class MappedWal:
         self._tip = (HEADER_SIZE, self._seed, last_sequence)
 
     def append(self, body: bytes, sequence: int) -> int:
-        """Append one frame, return the new end. After an exception the segment ends where it did before."""
+        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
         start, checksum, _ = self._tip
         checksum = crc32(body, checksum)
         whole = pack_frame_head(FRAME_MARK, checksum) + body
@@ -82,7 +84,9 @@ class MappedWal:
             self._map[start:end] = whole
             self._tip = (end, checksum, sequence)
         except BaseException:
+            self.doubtful = True
             self._map[self._tip[0]] = 0
+            self.doubtful = False
             raise
         return end
 
@@ -105,6 +109,12 @@ class MappedWal:
             start, _, sequence = self._tip
             end = self.append(promise_body(sequence, self._seed, durable_end), sequence)
             self.durable_end = end if start == durable_end else durable_end
+
+    def seal_end(self) -> SegmentEnd:
+        """What ``seal`` would return, were it called next. Writes nothing."""
+        end, checksum, last_sequence = self._tip
+        body = seal_body(last_sequence)
+        return SegmentEnd(self.number, end + len(frame(0, body)), crc32(body, checksum), last_sequence)
 
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""

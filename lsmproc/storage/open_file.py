@@ -7,10 +7,12 @@ away" only drops references: a reading thread holds its own, and the descriptor 
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from threading import RLock
 from typing import Protocol
 
+from lsmproc.errors import StorageError
 from lsmproc.storage.file_system import READ, FileSystem
 
 
@@ -59,7 +61,15 @@ class OpenFiles:
                 return owner.file
             while len(self._owners) >= self.capacity:
                 self._take_one()
-            file = OpenFile(fs, name)
+            try:
+                file = OpenFile(fs, name)
+            except StorageError as error:
+                if error.errno not in {errno.EMFILE, errno.ENFILE} or not self._owners:
+                    raise
+                # The program needs more descriptors than it left to this pool: be content with fewer.
+                for _ in range((len(self._owners) + 1) // 2):
+                    self._take_one()
+                file = OpenFile(fs, name)
             owner.file = file
             self._owners.append(owner)
             return file

@@ -11,15 +11,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import (
-    BlockEncoder,
-    check_layout,
-    decode_columns,
-    decode_sequences,
-    seal_block,
-    sequence_planes,
-)
+from lsmproc.formats.block import BlockEncoder, check_layout, decode_columns, seal_block, sequence_planes
 from lsmproc.formats.bloom_filter import NoFilter
+from lsmproc.formats.byte_planes import decode_sequences
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.table_format import (
     MAX_SECTION_BYTES,

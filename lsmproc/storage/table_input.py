@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from lsmproc.errors import ClosedError, CorruptionError
-from lsmproc.formats.block import MAX_RAW_BLOCK_BYTES, unseal_block
+from lsmproc.formats.block import MAX_RAW_BLOCK_BYTES, STORED_OVERHEAD, unseal_block
 from lsmproc.formats.table_format import (
     FOOTER,
     BlockHandle,
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 _READ_BYTES = 1 << 20
 
+# What a section takes beyond the bytes of keys and values, for each record and in all: none takes more.
+_RECORD_OVERHEAD = 64
+_SECTION_OVERHEAD = 1024
+
 
 class TableInput:
     """One table file, opened when first read. Thread-safe."""
@@ -46,6 +50,9 @@ class TableInput:
         self._unique_id = metadata.unique_id
         self._open_files = open_files
         self._closed = False
+        # A properties section may hold the one key of a table twice. What is larger is refused before it takes memory.
+        self._largest_section = 2 * metadata.raw_bytes + _RECORD_OVERHEAD * metadata.entries + _SECTION_OVERHEAD
+        self.largest_block = min(MAX_RAW_BLOCK_BYTES, self._largest_section)
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly ``size`` bytes; raises CorruptionError where the file ends before."""
@@ -59,8 +66,11 @@ class TableInput:
             data += self._read_rest(file, offset + len(data), size - len(data))
         return data
 
-    def section(self, offset: int, size: int, largest: int = MAX_RAW_BLOCK_BYTES) -> bytes:
-        """The raw content of the stored block or section at ``offset``."""
+    def section(self, offset: int, size: int, largest: int | None = None) -> bytes:
+        """The raw content of the stored section at ``offset``, of a block unless its ``largest`` size is given."""
+        largest = self.largest_block if largest is None else min(largest, self._largest_section)
+        if size > largest + STORED_OVERHEAD:
+            raise self.damage(f"a section of {size} bytes is too large for this table", offset)
         file = self.file or self._open()
         file.used = True
         try:
@@ -141,7 +151,10 @@ class TableInput:
         """Go on after a short read, which is legal before the end of the file too."""
         parts: list[bytes] = []
         while size:
-            part = self._pread(file.fd, size, offset)
+            try:
+                part = self._pread(file.fd, size, offset)
+            except OSError as error:
+                raise storage_error(error, self.name) from error
             if not part:
                 raise self.damage(f"the file ends {size} bytes early", offset)
             parts.append(part)

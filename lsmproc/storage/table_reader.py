@@ -20,13 +20,13 @@ import xxhash
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import (
+    MALFORMED,
+    STORED_OVERHEAD,
     check_layout,
     decode_columns,
     decode_keys,
-    decode_sequences,
     find_record,
     find_value,
-    sequence_at,
     sequence_planes,
     tags,
     tags_of,
@@ -34,6 +34,7 @@ from lsmproc.formats.block import (
     value_at,
 )
 from lsmproc.formats.bloom_filter import PLACE_MASK, BlockedBloomFilter, NoFilter, filter_masks
+from lsmproc.formats.byte_planes import decode_sequences, sequence_at
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
     MAX_SECTION_BYTES,
@@ -126,7 +127,10 @@ class BlockTableReader:
         else:
             partition.slots.hit[index] = 1
             self._cache.hits += 1
-        return find_value(raw, key, key_hash & 255)
+        try:
+            return find_value(raw, key, key_hash & 255)
+        except MALFORMED as error:
+            raise self._input.damage(error, partition.offsets[index]) from error
 
     def lookup(self, key: bytes, key_hash: int, /) -> tuple[int, bytes | None] | Missing:
         """See TableReader.lookup."""
@@ -138,8 +142,11 @@ class BlockTableReader:
         if found is None:
             return MISSING
         raw = self._block(*found)
-        place = find_record(raw, key, key_hash & 255)
-        return MISSING if place < 0 else (sequence_at(sequence_planes(raw), place), value_at(raw, place))
+        try:
+            place = find_record(raw, key, key_hash & 255)
+            return MISSING if place < 0 else (sequence_at(sequence_planes(raw), place), value_at(raw, place))
+        except MALFORMED as error:
+            raise self._input.damage(error, found[0].offsets[found[1]]) from error
 
     @property
     def block_count(self) -> int:
@@ -255,7 +262,13 @@ class BlockTableReader:
             self._load()
             return self.get(key, key_hash)
         found = self._partition_of(key)
-        return MISSING if found is None else find_value(self._block(*found), key, key_hash & 255)
+        if found is None:
+            return MISSING
+        raw = self._block(*found)
+        try:
+            return find_value(raw, key, key_hash & 255)
+        except MALFORMED as error:
+            raise self._input.damage(error, found[0].offsets[found[1]]) from error
 
     def _partition_of(self, key: bytes) -> tuple[_Partition, int] | None:
         """The partition, and the index in it, of the only block that can hold ``key``; None if there is none."""
@@ -293,10 +306,11 @@ class BlockTableReader:
         base = offsets[start]
         data = self._input.read(base, offsets[stop] - base)
         unique_id = self.metadata.unique_id
+        largest = self._input.largest_block
         offset = base
         try:
             for end in offsets[start + 1 : stop + 1]:
-                yield unseal_block(data[offset - base : end - base], unique_id ^ offset)
+                yield unseal_block(data[offset - base : end - base], unique_id ^ offset, largest)
                 offset = end
         except CorruptionError as error:
             raise error if error.file else self._input.damage(error, offset) from error
@@ -304,7 +318,7 @@ class BlockTableReader:
     def _decode(self, raw: bytes, offset: int) -> Columns:
         try:
             return decode_columns(raw)
-        except CorruptionError as error:
+        except MALFORMED as error:
             raise self._input.damage(error, offset) from error
 
     def _spans(self, first: int, count: int) -> Iterator[tuple[_Partition, int, int]]:
@@ -358,7 +372,10 @@ class BlockTableReader:
             maybe: BlockedBloomFilter | NoFilter = NoFilter()
             if footer.filter.size:
                 handle = footer.filter
-                maybe = BlockedBloomFilter(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
+                try:
+                    maybe = BlockedBloomFilter(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
+                except CorruptionError as error:
+                    raise error if error.file else self._input.damage(error, handle.offset) from error
             if len(top.last_keys) == 1:
                 only = self._load_partition(directory, 0)
                 self._state = (only.last_keys, only.slots.blocks, only)
@@ -377,6 +394,7 @@ class BlockTableReader:
         offsets = list(accumulate(sizes, initial=directory.starts[number]))
         blocks = directory.firsts[number + 1] - directory.firsts[number]
         fits = len(sizes) == blocks and offsets[-1] == directory.starts[number + 1]
+        fits = fits and max(sizes) <= self._input.largest_block + STORED_OVERHEAD
         if not fits or last_keys[-1] != directory.last_keys[number]:
             raise self._input.damage("an index partition does not fit the index", offset)
         partition = _Partition(last_keys, offsets)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import ConfigError, CorruptionError
+from lsmproc.errors import DAMAGE_REMEDY, ConfigError, CorruptionError
 from lsmproc.formats.table_format import BLOCK_TABLE_MAGIC, FOOTER, PLAIN_TABLE_MAGIC
-from lsmproc.storage.file_system import READ, FileSystem
+from lsmproc.storage.file_system import READ, FileSystem, storage_error
 from lsmproc.storage.plain_table import PlainTableBuilder, PlainTableReader
 from lsmproc.storage.table_builder import BlockTableBuilder
 from lsmproc.storage.table_reader import BlockTableReader
@@ -39,10 +39,12 @@ def open_table(
     try:
         fd = fs.open(name, READ)
     except FileNotFoundError as error:
-        raise CorruptionError("the table is missing", file=name) from error
+        raise CorruptionError(f"the table is missing; {DAMAGE_REMEDY}", file=name) from error
     try:
         size = fs.size(fd)
         magic = fs.pread(fd, 8, max(0, size - FOOTER.size))
+    except OSError as error:
+        raise storage_error(error, name) from error
     finally:
         fs.close(fd)
     if size != metadata.size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 
 from lsmproc.errors import CorruptionError
@@ -15,10 +16,12 @@ from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_WAL,
+    MAGIC,
     PROMISE_MARK,
     DecodedFrames,
     LogHeader,
     chain_seed,
+    decode_frame,
     decode_frames,
     decode_header,
     is_seal,
@@ -30,6 +33,7 @@ from lsmproc.storage.file_system import READ, FileSystem, storage_error
 
 _CHUNK_BYTES = 1 << 20
 _OVERLAP_BYTES = 32  # more than a promise takes
+_SEQUENCES = 1 << 63  # No clock gets there; beyond 64 bits the next number would have no place in a frame.
 
 Records = dict[bytes, tuple[int, bytes | None]]
 
@@ -55,7 +59,10 @@ def read_segment(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Reco
     """
     name = wal_name(segment.number)
     records: Records = {}
-    log = read_log(fs, name, KIND_WAL, store_uuid, lambda frames: apply_frames(records, frames), stop_at=segment.end)
+    try:
+        log = read_log(fs, name, KIND_WAL, store_uuid, partial(apply_frames, records), stop_at=segment.end)
+    except FileNotFoundError as error:
+        raise CorruptionError("the log segment is missing", file=name) from error
     if (log.end, log.checksum) != (segment.end, segment.checksum):
         raise CorruptionError(
             f"the log segment should hold valid frames up to byte {segment.end}",
@@ -115,6 +122,8 @@ def read_log(
             log.end += frames.size
             log.checksum = frames.checksum
             log.last_sequence = frames.sequences[-1]
+            if not 0 <= frames.sequences[0] <= log.last_sequence < _SEQUENCES:
+                raise CorruptionError("a frame has a sequence number that no store reaches", file=name)
             log.sealed = is_seal(frames.keys[-1], frames.values[-1])
         if stop_at is None:
             _judge_tail(fs, fd, name, seed, log)
@@ -136,7 +145,7 @@ def is_blank(fs: FileSystem, name: str) -> bool:
     try:
         encoded = fs.pread(fd, HEADER_SIZE, 0)
         begun = bool(encoded.strip(b"\0"))
-        if begun and _is_header(encoded, name):
+        if begun and (_is_header(encoded, name) or not _may_be_torn(encoded)):
             return False
         used = False
         for data in _overlapping_chunks(fs, fd):
@@ -158,6 +167,11 @@ def _is_header(encoded: bytes, name: str) -> bool:
     return True
 
 
+def _may_be_torn(encoded: bytes) -> bool:
+    """Whether these bytes can be what power loss left of a header: the magic as far as it was written, and zeros."""
+    return all(found in {0, wanted} for found, wanted in zip(encoded, MAGIC, strict=False))
+
+
 def _overlapping_chunks(fs: FileSystem, fd: int) -> Iterator[bytes]:
     """What follows the header; each chunk begins with the end of the one before, so that a promise is never cut."""
     position, overlap = HEADER_SIZE, b""
@@ -169,19 +183,30 @@ def _overlapping_chunks(fs: FileSystem, fd: int) -> Iterator[bytes]:
 
 def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int) -> Iterator[DecodedFrames]:
     """Decode a file chunk by chunk, up to ``limit`` or the first byte that is no valid frame."""
-    position, chunk_bytes = HEADER_SIZE, _CHUNK_BYTES
+    position = HEADER_SIZE
     while position < limit:
-        data = fs.pread(fd, min(chunk_bytes, limit - position), position)
+        data = fs.pread(fd, min(_CHUNK_BYTES, limit - position), position)
         frames = decode_frames(data, checksum)
-        if frames.size:
-            yield frames
-            position += frames.size
-            checksum = frames.checksum
-            chunk_bytes = _CHUNK_BYTES
-        elif position + len(data) < limit and data[0]:
-            chunk_bytes *= 2  # Perhaps a frame longer than the chunk.
-        else:
+        if not frames.size and position + len(data) < limit:
+            frames = _long_frame(fs, fd, position, limit, checksum)
+        if not frames.size:
             return
+        yield frames
+        position += frames.size
+        checksum = frames.checksum
+
+
+def _long_frame(fs: FileSystem, fd: int, position: int, limit: int, checksum: int) -> DecodedFrames:
+    """The frame at ``position``, perhaps longer than a chunk; no frames if there is no valid one up to ``limit``."""
+    size = _CHUNK_BYTES
+    while True:
+        data = fs.pread(fd, min(size, limit - position), position)
+        frames = decode_frame(data, checksum)
+        if frames is not None:
+            return frames
+        if size >= limit - position:
+            return DecodedFrames([], [], [], 0, checksum)
+        size *= 2
 
 
 def _judge_tail(fs: FileSystem, fd: int, name: str, seed: int, log: RecoveredLog) -> None:

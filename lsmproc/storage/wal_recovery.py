@@ -13,49 +13,43 @@ Each segment's header names its predecessor and where that ends, so the segments
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from lsmproc.errors import CorruptionError, DurabilityError
+from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, DurabilityError
 from lsmproc.formats.file_names import wal_name
-from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL
+from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.formats.messages import SegmentEnd
-from lsmproc.storage.file_system import READ_WRITE, FileSystem
+from lsmproc.storage.file_system import FileSystem
 from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
-
-_COPY_BYTES = 1 << 20
 
 
 class ReplayedSegment:
     """A segment of an earlier owner whose records are in the memtable again."""
 
-    def __init__(self, fs: FileSystem, end: SegmentEnd) -> None:
-        """Describe the segment that ends at ``end``; opens nothing."""
+    def __init__(self, fs: FileSystem, end: SegmentEnd, fd: int | None = None) -> None:
+        """Describe the segment that ends at ``end``, and own ``fd``; None if its frames are durable as promised."""
         self.number = end.number
         self.end = end
         self._fs = fs
+        self._fd = fd
 
     def sync(self) -> int:
-        """Write the valid bytes again, then sync; returns the end.
-
-        After a failed sync the kernel may hold pages that it believes clean and the disk does not have. Only what
-        is written again is sure to be part of the next sync.
-        """
-        name = wal_name(self.number)
-        fd = self._fs.open(name, READ_WRITE)
-        try:
-            for offset in range(0, self.end.end, _COPY_BYTES):
-                data = self._fs.pread(fd, min(_COPY_BYTES, self.end.end - offset), offset)
-                self._fs.write_all(fd, data, offset)
-            self._fs.fdatasync(fd)
-        except OSError as error:
-            raise DurabilityError(error.errno, "the replayed log could not be synced", name) from error
-        finally:
-            self._fs.close(fd)
+        """Sync what was written again before the replay, see ``wal_rewriting``; returns the end."""
+        if self._fd is not None:
+            try:
+                self._fs.fdatasync(self._fd)
+            except OSError as error:
+                name = wal_name(self.number)
+                raise DurabilityError(error.errno, "the replayed log could not be synced", name) from error
         return self.end.end
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Give the descriptor back. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._fs.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +62,22 @@ class ReplayedLog:
     unusable: tuple[str, ...]  # names of blank segments and of those behind a hole: to be removed
     empty: tuple[str, ...]  # names of the newest segments that hold no records: to be removed as well
 
+    def close(self) -> None:
+        """Close the segments, when nobody is to sync them. Idempotent."""
+        for segment in self.segments:
+            segment.close()
 
-def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
+
+def replay_log(
+    fs: FileSystem,
+    numbers: Iterable[int],
+    log_number: int,
+    store_uuid: bytes,
+    descriptors: Mapping[int, int] = MappingProxyType({}),
+) -> ReplayedLog:
     """Replay the segments ``numbers``, of which those from ``log_number`` on are live.
 
+    ``descriptors``: of the segments that ``wal_rewriting`` wrote again; those of the returned segments are theirs.
     Raises CorruptionError when a segment is missing, foreign, or damaged below a promise.
     """
     records: Records = {}
@@ -83,7 +89,7 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
     live = sorted(number for number in numbers if number >= log_number)
     if log_number and log_number not in live:
         raise CorruptionError(
-            "the log segment is missing, and with it acknowledged writes; restore it from a backup",
+            f"the log segment is missing, and with it acknowledged writes; {DAMAGE_REMEDY}",
             file=wal_name(log_number),
         )
     for position, number in enumerate(live):
@@ -96,14 +102,15 @@ def replay_log(fs: FileSystem, numbers: Iterable[int], log_number: int, store_uu
         if log.header.number != number:
             raise CorruptionError(f"the file says that it is segment {log.header.number}", file=name, offset=32)
         if not _follows(log, before, log_number):
-            _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor)
+            _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor, before)
             unusable += map(wal_name, live[position:])
             break
         if records:
             records.update(staged)
         else:
             records = staged  # Most logs are one segment: half a million records need no copy.
-        segments.append(ReplayedSegment(fs, SegmentEnd(number, log.end, log.checksum, log.last_sequence)))
+        end = SegmentEnd(number, log.end, log.checksum, log.last_sequence)
+        segments.append(ReplayedSegment(fs, end, descriptors.get(number)))
         empty = [] if staged else [*empty, name]
         last_sequence = max(last_sequence, log.last_sequence)
         before = log
@@ -121,15 +128,18 @@ def _follows(log: RecoveredLog, before: RecoveredLog | None, log_number: int) ->
     return (header.predecessor, header.predecessor_end, header.predecessor_checksum) == predecessor
 
 
-def _refuse_broken_promise(fs: FileSystem, numbers: list[int], store_uuid: bytes, predecessor: int) -> None:
-    """Raise if any of the segments behind a hole was ever synced."""
+def _refuse_broken_promise(
+    fs: FileSystem, numbers: list[int], store_uuid: bytes, predecessor: int, before: RecoveredLog | None
+) -> None:
+    """Raise if any of the segments behind a hole was ever synced; ``before`` is the last one in front of it."""
     for number in numbers:
         name = wal_name(number)
-        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end > HEADER_SIZE:
+        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end:
             raise CorruptionError(
                 f"segment {number} was synced, but records before it are missing from segment {predecessor}; "
-                "restore the file from a backup",
+                f"{DAMAGE_REMEDY}",
                 file=wal_name(predecessor),
+                offset=before.end if before is not None and before.header.number == predecessor else None,
             )
 
 

@@ -18,6 +18,7 @@ from lsmproc.formats.log_format import (
     LogHeader,
     chain_seed,
     encode_header,
+    frame,
     pack_frame_head,
     promise_body,
     seal_body,
@@ -34,6 +35,7 @@ class PwriteWal:
         end: bytes written so far, header included.
         durable_end: bytes known to survive power loss.
         sealed: no commit can follow.
+        doubtful: an append raised, and whether its frame is in the file or not is not known.
     """
 
     def __init__(self, fs: FileSystem, number: int, allocate_bytes: int) -> None:
@@ -42,6 +44,7 @@ class PwriteWal:
         self.name = wal_name(number)
         self.durable_end = 0
         self.sealed = False
+        self.doubtful = False
         self._fs = fs
         self._pwrite = fs.pwrite
         # End, checksum and last sequence change together: one attribute, so that an exception that arrives
@@ -76,7 +79,7 @@ class PwriteWal:
         self._tip = (HEADER_SIZE, self._seed, last_sequence)
 
     def append(self, body: bytes, sequence: int) -> int:
-        """Append one frame, return the new end. After an exception the segment ends where it did before."""
+        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
         end, checksum, _ = self._tip
         checksum = crc32(body, checksum)
         whole = pack_frame_head(FRAME_MARK, checksum) + body
@@ -92,7 +95,9 @@ class PwriteWal:
                 self._take_back()
             raise storage_error(error, self.name) from error
         except BaseException:
+            self.doubtful = True
             self._take_back()
+            self.doubtful = False
             raise
         return end
 
@@ -120,6 +125,12 @@ class PwriteWal:
             # The promise itself needs no sync: nothing is lost with it. But commits between need one.
             self.durable_end = end if start == durable_end else durable_end
 
+    def seal_end(self) -> SegmentEnd:
+        """What ``seal`` would return, were it called next. Writes nothing."""
+        end, checksum, last_sequence = self._tip
+        body = seal_body(last_sequence)
+        return SegmentEnd(self.number, end + len(frame(0, body)), crc32(body, checksum), last_sequence)
+
     def seal(self) -> SegmentEnd:
         """Append the seal and describe the finished segment. Nothing can be appended afterwards."""
         self.append(seal_body(self._tip[2]), self._tip[2])
@@ -138,5 +149,11 @@ class PwriteWal:
             self._fs.close(fd)
 
     def _take_back(self) -> None:
-        """Make sure that no half-written frame is ever replayed: a zero byte never begins a frame."""
-        self._fs.write_all(self._fd, b"\0", self.end)
+        """Make sure that no half-written frame is ever replayed: a zero byte never begins a frame.
+
+        Needs no memory, as there may be none: see MemoryError in ``append``.
+        """
+        try:
+            self._pwrite(self._fd, b"\0", self._tip[0])
+        except OSError as error:
+            raise storage_error(error, self.name) from error

@@ -11,12 +11,7 @@
 A kill loses nothing that reached the kernel, so these rules are the same under every sync policy: each acknowledged
 write is there, an unacknowledged one is there whole or not at all, and nothing else is. What only a power cut can
 show (a sync that was left out) is out of reach of a kill.
+
+Runs are started with ``lsmproc.stress.rig``. Nothing is imported here: owners and workers, of which a run starts
+thousands, import modules of this package and need little of it.
 """
-
-from __future__ import annotations
-
-from lsmproc.stress.plan import StressPlan
-from lsmproc.stress.report import StressReport
-from lsmproc.stress.rig import run_stress
-
-__all__ = ["StressPlan", "StressReport", "run_stress"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from typing import Any
 
 import msgpack
@@ -66,6 +67,8 @@ class AckStream:
     def __init__(self, threads: int) -> None:
         """None received yet."""
         self.done = [0] * threads
+        self.order: list[tuple[int, int]] = []  # every acknowledgement: thread, operations done
+        self.times: list[tuple[float, int]] = []  # monotonic seconds, acknowledgements received until then
         self._rest = b""
 
     def read(self, fd: int) -> bool:
@@ -76,11 +79,20 @@ class AckStream:
         data = self._rest + data
         whole = len(data) // _ACK.size * _ACK.size
         self._rest = data[whole:]
+        news = list(_ACK.iter_unpack(data[:whole]))
+        self.order += news
+        self.times.append((time.monotonic(), len(self.order)))
         # The last one of each thread counts; dict() keeps it without a loop.
-        for thread, done in dict(_ACK.iter_unpack(data[:whole])).items():
+        for thread, done in dict(news).items():
             self.done[thread] = done
         return True
+
+    def received_before(self, moment: float) -> int:
+        """How many acknowledgements had come by ``moment``, in monotonic seconds."""
+        return max((count for when, count in self.times if when <= moment), default=0)
 
     def restart(self) -> None:
         """A new cycle: the threads count from zero."""
         self.done = [0] * len(self.done)
+        self.order = []
+        self.times = []

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
 from lsmproc.formats.log_format import HEADER_SIZE
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
@@ -26,13 +27,13 @@ Operation = tuple[object, ...]
 class Disk:
     """The journal of everything that was done in one directory."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, names: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Nothing was done yet; ``names``: files that are there, with their nodes."""
         self.journal: list[Operation] = []
         self.lock = threading.Lock()
-        self.names: dict[str, int] = {}  # name to node
+        self.names = dict(names)
         self.nodes: dict[int, int] = {}  # descriptor to node
-        self._next_node = 0
+        self._next_node = max(names.values(), default=0)
 
     def open_file_system(self, path: str) -> JournaledFileSystem:
         """For ``Env(open_file_system=...)``."""
@@ -140,18 +141,18 @@ class _Node:
 
 POLICIES = (
     "keep", "drop", "drop data", "drop names", "zeros", "garbage", "cut 1", "cut 512", "cut half",
-    "sectors 10", "sectors 50", "sectors 90", "prefix of names", "all mixed",
+    "sectors 10", "sectors 50", "sectors 90", "prefix of names", "all mixed", "cut 4096", "some 10", "some 50",
 )  # fmt: skip
 
 
 class DiskModel:
     """The journal played again, and what a power cut may leave of it."""
 
-    def __init__(self) -> None:
-        """An empty directory."""
-        self.nodes: dict[int, _Node] = {}
-        self.durable_names: dict[str, int] = {}
-        self.names: dict[str, int] = {}
+    def __init__(self, names: Mapping[str, int] = MappingProxyType({}), files: Sequence[bytes] = ()) -> None:
+        """A directory whose files are durable: ``names`` with their nodes, ``files`` by node, which count from 1."""
+        self.nodes = {node: _Node(content) for node, content in enumerate(files, 1)}
+        self.durable_names = dict(names)
+        self.names = dict(names)
         self.pending_names: list[Operation] = []
         self.facts = {"begun": 0, "acked": 0, "synced": 0}
 
@@ -188,8 +189,37 @@ class DiskModel:
             _change_names(names, operation)
         newest = self._newest_write()
         return {
-            name: self.nodes[node].content(list(_surviving(self.nodes[node].pending, policy, rng, newest)))
+            name: self.nodes[node].content(list(_surviving(self.nodes[node], policy, rng, newest)))
             for name, node in names.items()
+        }
+
+    def single_cuts(self) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """For each unsynced operation, of data or names: what is left if only it is lost, and if only it survives."""
+        data = [(node, index) for node, file in self.nodes.items() for index in range(len(file.pending))]
+        names = [(0, index) for index in range(len(self.pending_names))]
+        for one in data + names:
+            yield f"without {one}", self._files(lambda each, one=one: each != one)  # type: ignore[misc]
+            yield f"only {one}", self._files(lambda each, one=one: each == one)  # type: ignore[misc]
+
+    def copy(self) -> DiskModel:
+        """A model that goes on from here on its own."""
+        other = DiskModel(self.names)
+        other.nodes = {node: _Node(file.durable, [*file.pending]) for node, file in self.nodes.items()}
+        other.durable_names = dict(self.durable_names)
+        other.pending_names = [*self.pending_names]
+        other.facts = dict(self.facts)
+        return other
+
+    def _files(self, survives: Callable[[tuple[int, int]], bool]) -> dict[str, bytes]:
+        """What is left if just those operations survive; (node, index), and node 0 for names."""
+        names = dict(self.durable_names)
+        for index, operation in enumerate(self.pending_names):
+            if survives((0, index)):
+                _change_names(names, operation)
+        return {
+            name: file.content([each for index, each in enumerate(file.pending) if survives((node, index))])
+            for name, node in names.items()
+            if (file := self.nodes[node])
         }
 
     def _name(self, operation: Operation) -> None:
@@ -212,6 +242,8 @@ class DiskModel:
             return []
         if policy == "prefix of names":
             return pending[: rng.randint(0, len(pending))]
+        if policy.startswith("some"):
+            return [operation for operation in pending if rng.random() < int(policy.split()[1]) / 100]
         if policy == "all mixed" or (policy.startswith("sectors") and rng.random() < 0.3):
             return [operation for operation in pending if rng.random() < 0.5]
         return pending
@@ -222,16 +254,23 @@ class DiskModel:
         return pending[-1][-1] if pending else None
 
 
-def _surviving(pending: list[Operation], policy: str, rng: Random, newest: Operation | None) -> Iterator[Operation]:
+def _surviving(file: _Node, policy: str, rng: Random, newest: Operation | None) -> Iterator[Operation]:
     """What of the unsynced operations on one file has reached the disk."""
-    for operation in pending:
+    for operation in file.pending:
+        if policy.startswith("some"):
+            if rng.random() < int(policy.split()[1]) / 100:
+                yield operation
+            continue
         if operation[0] == "size":
             if policy not in {"drop", "drop data"}:
                 yield operation
             continue
         _, offset, data = operation
         assert isinstance(data, bytes) and isinstance(offset, int)  # noqa: PT018
-        if policy in {"keep", "drop names", "prefix of names"}:
+        if policy in {"zeros", "garbage"} and file.durable[offset : offset + len(data)].strip(b"\0"):
+            # Written over what is durable: a sector has the old bytes or the new ones.
+            yield from _surviving_sectors(offset, data, 0.5, rng)
+        elif policy in {"keep", "drop names", "prefix of names"}:
             yield operation
         elif policy == "zeros":
             yield ("size", offset + len(data), False)
@@ -239,7 +278,7 @@ def _surviving(pending: list[Operation], policy: str, rng: Random, newest: Opera
             yield operation if offset < HEADER_SIZE or rng.random() < 0.5 else ("write", offset, b"\xa5" * len(data))
         elif policy.startswith("cut"):
             if operation is newest:
-                data = data[: {"cut 1": 1, "cut 512": 512}.get(policy, len(data) // 2)]
+                data = data[: {"cut 1": 1, "cut 512": 512, "cut 4096": 4096}.get(policy, len(data) // 2)]
             yield ("write", offset, data)
         elif policy.startswith("sectors") or policy == "all mixed":
             share = 0.5 if policy == "all mixed" else int(policy.split()[1]) / 100

@@ -7,11 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lsmproc.stress import file_damage, full_disk, point_faults, power_faults
+from lsmproc.stress.cycle_result import CycleResult
+from lsmproc.stress.faults import POINT_FAULTS, POWER_FAULTS, Fault
 from lsmproc.stress.operations import LoadShape
 from lsmproc.stress.oracle import Oracle, Problem
 from lsmproc.stress.owner_under_test import OwnerFailedError, OwnerUnderTest
-from lsmproc.stress.plan import CyclePlan, EpisodePlan, Fault, StressPlan
-from lsmproc.stress.report import CycleResult
+from lsmproc.stress.plan import StressPlan
+from lsmproc.stress.schedule import CyclePlan, EpisodePlan
+from lsmproc.stress.volumes import volume_for
 from lsmproc.stress.worker_faults import (
     Victim,
     choose_worker,
@@ -22,32 +26,45 @@ from lsmproc.stress.worker_faults import (
 )
 
 _MOST_REOPENINGS_KILLED = 3
-_TEAR_SECONDS = 1.0  # a write comes by then, or the load waits for workers and its owner is killed as it stands
 _WAL_SYNC = {"none": "none", "interval": "interval", "every_write": "every_write", "mix": "none"}
 
 
 class Episode:
-    """Runs the cycles of one episode. Whatever happens, call ``end``: it leaves no process behind."""
+    """Runs the cycles of one episode. Whatever happens, call ``end``: it leaves no process behind.
+
+    The modules of the faults use it too: they end an owner with ``bury``, open the next with ``open`` and compare
+    with ``look``.
+
+    Attributes:
+        root: the rig's directory; what is armed, and copies of the store, lie beside the store.
+        volume: where the store lies.
+        owner: the living owner process.
+        oracle: what the store must hold.
+        settings: for the next owner process.
+    """
 
     def __init__(self, plan: StressPlan, episode: EpisodePlan, root: Path) -> None:
         """Use ``root / "store"``, which does not exist yet, and copy it to ``root / "evidence"`` after each kill."""
         self.plan = episode
+        self.root = root
+        self.slow_seconds = plan.slow_seconds
         self._seed = plan.seed
-        self._slow_seconds = plan.slow_seconds
         self._gone_seconds = plan.gone_seconds
-        self._store = root / "store"
-        self._evidence = root / "evidence"
-        self._settings: dict[str, Any] = {
-            "path": str(self._store),
+        self.volume = volume_for(episode.volume, episode.room_bytes, root)
+        self.evidence = root / "evidence"
+        self.settings: dict[str, Any] = {
+            "path": str(self.volume.store),
+            "volume": episode.volume,
             "seed": plan.seed,
             "load": episode.load.to_json_dict(),
             "options": {"wal_sync": _WAL_SYNC[episode.sync], "wal_sync_interval_ms": 50, **episode.options.options},
             "sabotage": plan.sabotage,
             "bytecode": str(root / "bytecode"),
+            "armed_workers": any(cycle.fault in POINT_FAULTS for cycle in episode.cycles),
         }
         self._load: LoadShape = episode.load
-        self._oracle = Oracle(plan.seed, episode.load)
-        self._owner: OwnerUnderTest | None = None
+        self.oracle = Oracle(plan.seed, episode.load)
+        self.owner: OwnerUnderTest | None = None
         self._dead: list[OwnerUnderTest] = []  # killed or closed, and not yet asked who is left of them
         self._loaded = False  # operations came after the last copy of the directory
         self._orphan: Victim | None = None  # stopped, while its owner was killed
@@ -62,10 +79,12 @@ class Episode:
             self.plan.options.name,
             self.plan.sync,
             self._load.threads,
+            volume=self.plan.volume,
             after_ms=cycle.delay_seconds * 1000,
+            point=cycle.point,
         )
         try:
-            owner = self._owner or self._open(result)
+            owner = self.owner or self.open(result)
             if not result.problems:
                 self._work(owner, cycle, result)
             if last and not result.problems:
@@ -73,34 +92,49 @@ class Episode:
         except OwnerFailedError as error:
             result.problems.append(Problem("error", str(error)))
             if self._loaded:
-                self._copy_evidence()
+                self.copy_evidence()
         return result
 
     def end(self) -> None:
         """Kill what is still running."""
-        if self._owner is not None:
-            self._owner.kill()
-            self._dead.append(self._owner)
-            self._owner = None
+        if self.owner is not None:
+            self.bury(self.owner)
         if self._orphan is not None:
             continue_worker(self._orphan)
         for owner in self._dead:
             owner.left(self._gone_seconds)
+        self.volume.remove()
 
     def _work(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
-        self._loaded = True
-        owner.acks.restart()
-        self._oracle.begin(cycle.number)
-        owner.tell({"do": "load", "cycle": cycle.number})
-        owner.expect("loading")
+        if cycle.fault is Fault.DAMAGE_FILE:
+            # What earlier cycles wrote is durable then: nothing of it may pass for a torn tail.
+            owner.ask("sync", "synced")
+        self.start_load(owner, cycle.number, tolerate=cycle.fault in {Fault.DISK_ERROR, Fault.FILL_DISK})
         owner.run_for(cycle.delay_seconds)
-        if cycle.fault.ends_owner:
+        if cycle.fault in POWER_FAULTS:
+            power_faults.run(self, owner, cycle, result)
+        elif cycle.fault in POINT_FAULTS:
+            point_faults.run(self, owner, cycle, result)
+        elif cycle.fault is Fault.DAMAGE_FILE:
+            file_damage.run(self, owner, cycle, result)
+        elif cycle.fault is Fault.FILL_DISK:
+            full_disk.run(self, owner, cycle, result)
+        elif cycle.fault in {Fault.KILL_OWNER, Fault.KILL_OWNER_REOPENING, Fault.ORPHAN_STOPPED_WORKER}:
             self._kill_owner(owner, cycle, result)
         else:
             self._hit_worker(owner, cycle, result)
-            self._look_without_reopening(owner, result)
+            self.look_without_reopening(owner, result)
 
-    # The owner is killed
+    def start_load(self, owner: OwnerUnderTest, number: int, *, tolerate: bool = False) -> None:
+        """The threads begin the operations of a cycle. REQUIRES: a look since the last ones."""
+        self._loaded = True
+        owner.acks.restart()
+        owner.refused = []
+        self.oracle.begin(number)
+        owner.tell({"do": "load", "cycle": number, "tolerate": tolerate})
+        owner.expect("loading")
+
+    # The owner ends
 
     def _kill_owner(self, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
         chance = cycle.chance
@@ -109,40 +143,45 @@ class Episode:
             if self._orphan is not None:
                 result.victim = str(self._orphan)
                 stop_worker(self._orphan)
-        if cycle.fault is Fault.TEAR_WRITE:
-            in_log = chance.random() < 0.5
-            owner.tell({"do": "tear", "in_log": in_log, "skip": chance.randrange(5), "share": chance.random()})
-            result.victim = "log" if in_log else "manifest"
-            owner.await_death(_TEAR_SECONDS)
-        self._bury(owner)
-        result.acked = sum(owner.acks.done)
-        self._oracle.finish(owner.acks.done, killed=True)
-        result.pending = self._oracle.pending
-        self._copy_evidence()
+        self.finish_killed(owner, result)
         if cycle.fault is Fault.KILL_OWNER_REOPENING:
             for _ in range(chance.randint(1, _MOST_REOPENINGS_KILLED)):
-                victim = OwnerUnderTest(self._settings)
-                self._owner = victim
+                victim = self.start_owner()
                 victim.expect("opening")
                 victim.run_for(chance.random() * 0.03)
-                self._bury(victim)
-        self._open(result)
+                self.bury(victim)
+        self.open(result)
 
-    def _bury(self, owner: OwnerUnderTest) -> None:
+    def finish_killed(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+        """Kill the owner unless it has ended, tell the oracle, and keep what it has left."""
+        if self.owner is owner:
+            self.bury(owner)
+        result.acked += sum(owner.acks.done)
+        self.oracle.finish(owner.acks.done, killed=True)
+        result.pending = self.oracle.pending
+        self.copy_evidence()
+
+    def bury(self, owner: OwnerUnderTest) -> None:
+        """Kill an owner. Who is left of it is asked when the next one has opened the store."""
         owner.kill()
         self._dead.append(owner)
-        self._owner = None
+        self.owner = None
 
-    def _open(self, result: CycleResult) -> OwnerUnderTest:
+    def start_owner(self, **settings: Any) -> OwnerUnderTest:
+        """The next owner process, which begins to open the store."""
+        self.owner = OwnerUnderTest({**self.settings, **settings})
+        return self.owner
+
+    def open(self, result: CycleResult) -> OwnerUnderTest:
         """Start the next owner and compare what it finds; then nothing of the one before may be left."""
-        owner = self._owner = OwnerUnderTest(self._settings)
+        owner = self.start_owner()
         opened = owner.expect("opened")
         seconds = opened["seconds"]
         result.reopen_ms.append(round(seconds * 1000, 2))
-        if seconds > self._slow_seconds:
+        if seconds > self.slow_seconds:
             result.problems.append(Problem("slow", f"opening took {seconds:.2f} s"))
         result.problems += [Problem("orphan", f"{name} is there, and nothing names it") for name in opened["orphans"]]
-        self._look(owner, result)
+        self.look(owner, result)
         if self._orphan is not None:
             # It was stopped all the time; its owner's death counts from now.
             continue_worker(self._orphan)
@@ -150,18 +189,24 @@ class Episode:
             self._dead[-1].restart_clock()
         for dead in self._dead:
             result.problems += [Problem("left", text) for text in dead.left(self._gone_seconds)]
+            result.gone_ms.append(round(dead.gone_seconds * 1000, 2))
         self._dead.clear()
         return owner
 
-    def _close_and_reopen(self, result: CycleResult) -> None:
-        assert self._owner is not None
-        owner = self._owner
-        owner.ask("close", "closed")
+    def close(self, owner: OwnerUnderTest, *, tolerate: bool = False) -> str:
+        """End an owner in good order; the error that closing raised, as text. With ``tolerate`` it may raise one."""
+        owner.tell({"do": "close", "tolerate": tolerate})
+        closed = owner.expect("closed")
         owner.leave()
         self._dead.append(owner)
-        self._owner = None
-        self._copy_evidence()
-        self._open(result)
+        self.owner = None
+        return str(closed["error"])
+
+    def _close_and_reopen(self, result: CycleResult) -> None:
+        assert self.owner is not None
+        self.close(self.owner)
+        self.copy_evidence()
+        self.open(result)
 
     # A worker is hit
 
@@ -183,45 +228,52 @@ class Episode:
                 finally:
                     continue_worker(victim)
             case Fault.DAMAGE_SEALED_LOG:
-                problems = damage_sealed_log(owner, victim, str(self._store), chance)
+                problems = damage_sealed_log(owner, victim, str(self.volume.store), chance)
                 result.problems += problems or ()
                 result.victim = "nothing sealed" if problems is None else "sealed segment"
             case _:
-                seconds, problems = kill_worker(owner, victim, self._slow_seconds)
+                seconds, problems = kill_worker(owner, victim, self.slow_seconds)
                 result.restart_ms = round(seconds * 1000, 2)
                 result.problems += problems
         owner.run_for(chance.uniform(0.01, 0.1))
 
-    def _look_without_reopening(self, owner: OwnerUnderTest, result: CycleResult) -> None:
-        owner.ask("pause", "paused")
+    def look_without_reopening(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+        """Pause the load and compare what the living owner shows; its background work must go on."""
+        paused = owner.ask("pause", "paused")
         owner.take_all()
-        result.acked = sum(owner.acks.done)
-        self._oracle.finish(owner.acks.done, killed=False)
+        result.acked += sum(owner.acks.done)
+        self.oracle.finish(owner.acks.done, killed=False, refused=paused["open"])
         workers = owner.ask("workers", "workers")
         if workers["background_error"]:
             result.problems.append(Problem("error", f"background work has ended: {workers['background_error']}"))
-        self._look(owner, result)
+        self.look(owner, result)
         if result.problems:
-            self._copy_evidence()
+            self.copy_evidence()
 
-    # Both
+    # All
 
-    def _look(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+    def look(self, owner: OwnerUnderTest, result: CycleResult) -> None:
+        """Compare everything in the store with what the oracle knows."""
         dump = owner.ask("dump", "dump")
         result.records = len(dump["records"])
         result.problems += [
             Problem("reads differ", f"scan and point read do not agree on {key!r}") for key in dump["differing"]
         ]
-        result.problems += self._oracle.look((key, value, sequence) for key, value, sequence in dump["records"])
+        result.problems += self.oracle.look((key, value, sequence) for key, value, sequence in dump["records"])
 
-    def _copy_evidence(self) -> None:
+    def copy_evidence(self) -> None:
         """Keep the directory as it is now: opening it would change it, and so would an owner that lives on."""
         self._loaded = False
-        if self._owner is not None:
-            self._bury(self._owner)
-        shutil.rmtree(self._evidence, ignore_errors=True)
-        if self._store.exists():
-            shutil.copytree(self._store, self._evidence / "store", copy_function=_copy_if_there)
+        if self.owner is not None:
+            self.bury(self.owner)
+        shutil.rmtree(self.evidence, ignore_errors=True)
+        if self.volume.store.exists():
+            shutil.copytree(self.volume.store, self.evidence / "store", copy_function=_copy_if_there)
+
+    def put_evidence_back(self) -> None:
+        """Make the store what it was when it was copied. REQUIRES: no owner."""
+        shutil.rmtree(self.volume.store)
+        shutil.copytree(self.evidence / "store", self.volume.store)
 
 
 def _copy_if_there(source: str, destination: str) -> None:

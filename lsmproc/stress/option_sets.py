@@ -21,6 +21,20 @@ class OptionSet:
     batch_max_records: int
     busy: bool  # flushes and compactions follow each other without a pause: worker kills find something to kill
 
+    @property
+    def writes_log(self) -> bool:
+        """Whether the log is written by calls that a file system sees, and not stored into a mapping."""
+        return self.options.get("wal") != "mapped"
+
+    @property
+    def small(self) -> bool:
+        """Whether everything is so small that each kind of operation comes many times in a second."""
+        return int(self.options["memtable_max_bytes"]) <= 64 * KIB
+
+    def suits(self, volume: str) -> bool:
+        """Whether the set can be tried there: the model of a disk does not see what is stored into a mapping."""
+        return volume != "model" or self.writes_log
+
 
 def _set(
     name: str, keys: int, value_max: int, options: dict[str, Any], *, batch_max: int = 12, busy: bool = True

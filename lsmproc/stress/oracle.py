@@ -1,17 +1,20 @@
 """The oracle: what the store must hold, kept in the parent and told by nothing but acknowledgements.
 
 For each thread the operations form one sequence. Those acknowledged count; the one after them may be there whole or
-not at all; those after that must not be. What is found of the open one is taken as the truth from then on.
+not at all; those after that must not be. What is found of the open one is taken as the truth from then on. What a
+power cut may take besides is the matter of ``power_oracle``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import lt
 
 from lsmproc.stress.operations import LoadShape, Operation, operations
+from lsmproc.stress.power_oracle import Ack, CutCycle
 from lsmproc.stress.stamped_value import OperationId, describe_value
 
 Record = tuple[bytes, bytes, int]  # key, value, sequence number, as the store shows it
@@ -33,7 +36,7 @@ class Written:
 class Problem:
     """One broken promise."""
 
-    kind: str  # "lost", "wrong", "resurrected", "torn batch", "order", "orphan", "left", "error", ...
+    kind: str  # "lost", "wrong", "resurrected", "torn batch", "hole", "order", "orphan", "left", "error", ...
     text: str
     history: tuple[str, ...] = ()  # the last operations on the key
 
@@ -50,6 +53,8 @@ class Oracle:
         self._history: defaultdict[bytes, deque[str]] = defaultdict(lambda: deque(maxlen=_HISTORY))
         self._streams: list[Iterator[Operation]] = []
         self._open: list[Operation | None] = [None] * shape.threads
+        self._cut: CutCycle | None = None
+        self.survived = 0  # operations of the cycle that a power cut ended, once they were looked at
 
     @property
     def pending(self) -> int:
@@ -60,19 +65,60 @@ class Oracle:
         """The threads start the operations of a cycle. REQUIRES: a look since the last one."""
         self._streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
 
-    def finish(self, acks: Sequence[int], *, killed: bool) -> None:
-        """Each thread got so many acknowledgements in this cycle; if it was killed, one more may have happened."""
+    def finish(self, acks: Sequence[int], *, killed: bool, refused: Collection[int] = ()) -> None:
+        """Each thread got so many acknowledgements in this cycle.
+
+        One more operation may have happened: of every thread if the owner was ``killed``, else of those threads whose
+        last operation was ``refused`` with an error.
+        """
         for thread, (stream, count) in enumerate(zip(self._streams, acks, strict=True)):
             for _ in range(count):
                 self._apply(next(stream), "acknowledged")
-            self._open[thread] = next(stream) if killed else None
+            self._open[thread] = next(stream) if killed or thread in refused else None
         self.acked += sum(acks)
         self._streams = []
+
+    def cut(self, order: Sequence[Ack], old: int, before: int) -> None:
+        """Power was lost after these acknowledgements.
+
+        The first ``old`` of them are promised for their age; those after the first ``before`` came when power was going
+        already, and promise nothing.
+        """
+        self._cut = CutCycle(self._streams, order, old, before)
+        self.acked += len(order)
+        self._streams = []
+
+    def judge_damaged(
+        self,
+        cycle: int,
+        acks: Sequence[Ack],
+        found: Mapping[bytes, bytes],
+        unreadable: Collection[bytes],
+        *,
+        torn: bool,
+    ) -> tuple[bool, list[Problem]]:
+        """Look at what can be read of a damaged copy of the store, without learning from it.
+
+        ``cycle`` has these acknowledgements and is not finished. All of it must be there but for ``unreadable`` keys;
+        if the log was damaged (``torn``) a prefix is right too, with all that was durable. Returns whether something
+        of the cycle is missing, and what is wrong.
+        """
+        streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
+        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks))
+        touched = copy.ignore(unreadable)
+        left, wrong = copy.survivors(self._value, found, self._seed)
+        problems = [Problem(kind, text) for kind, text in wrong]
+        records = {key: (value, 0) for key, value in found.items()}
+        for key in sorted((records.keys() | self._state.keys()) - touched - set(unreadable)):
+            problems += self._compare(key, records)
+        acked = [sum(each == thread for each, _ in acks) for thread in range(len(left))]
+        return any(map(lt, left, acked)), problems[:_MOST_PROBLEMS]
 
     def look(self, records: Iterable[Record]) -> list[Problem]:
         """Compare with what the store holds, and learn what became of the open operations."""
         found = {key: (value, sequence) for key, value, sequence in records}
-        problems = [problem for operation in self._open if operation for problem in self._settle(operation, found)]
+        problems = self._settle_cut(found) if self._cut else []
+        problems += [problem for operation in self._open if operation for problem in self._settle(operation, found)]
         self._open = [None] * self._shape.threads
         for key in sorted(found.keys() | self._state.keys()):
             problems += self._compare(key, found)
@@ -88,6 +134,18 @@ class Oracle:
             self._history[key].append(
                 f"cycle {identity.cycle} thread {identity.thread} #{identity.index}: {what}, {how}"
             )
+
+    def _settle_cut(self, found: dict[bytes, tuple[bytes, int]]) -> list[Problem]:
+        """Find out what a power cut has left, and take it for the truth if it may be."""
+        assert self._cut is not None
+        held = {key: value for key, (value, _) in found.items()}
+        survivors, problems = self._cut.survivors(self._value, held, self._seed)
+        for count, performed in zip(survivors, self._cut.operations, strict=True):
+            for operation in performed[:count]:
+                self._apply(operation, "there after a power cut")
+        self.survived = sum(survivors)
+        self._cut = None
+        return [Problem(kind, text) for kind, text in problems]
 
     def _settle(self, operation: Operation, found: dict[bytes, tuple[bytes, int]]) -> Iterator[Problem]:
         """Find out whether an open operation happened: all its records or none."""

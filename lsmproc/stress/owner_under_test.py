@@ -34,7 +34,9 @@ class OwnerUnderTest:
         """Start the child on the store that ``settings`` describe; it begins to open it."""
         self.acks = AckStream(settings["load"]["threads"])
         self.killed_at = 0.0
+        self.gone_seconds = 0.0  # by which the last process of a dead owner had ended, if it was waited for
         self.stderr = b""
+        self.refused: list[dict[str, Any]] = []  # writes that raised an error of the package, as they were told
         command_read, self._command_fd = os.pipe()
         self._ack_fd, ack_write = os.pipe()
         self._reply_fd, reply_write = os.pipe()
@@ -71,26 +73,42 @@ class OwnerUnderTest:
         except BrokenPipeError:
             raise OwnerFailedError(self._last_words("it ended by itself")) from None
 
-    def expect(self, answer: str, timeout: float = REPLY_SECONDS) -> dict[str, Any]:
-        """Wait for the message ``answer``. Raises OwnerFailedError when the child failed, ended or hangs instead."""
+    def expect(self, *answers: str, timeout: float = REPLY_SECONDS) -> dict[str, Any]:
+        """Wait for one of the ``answers``. Raises OwnerFailedError when the child failed, ended or hangs instead."""
         deadline = time.monotonic() + timeout
         while True:
             while self._replies:
                 message = self._replies.pop(0)
-                if message["is"] == answer:
+                if message["is"] in answers:
                     return message
+                if message["is"] == "refused":
+                    self.refused.append(message)
                 if message["is"] == "failed":
                     raise OwnerFailedError(self._last_words(message["text"]))
             if self._reply_fd not in self._readers:
                 raise OwnerFailedError(self._last_words("it ended by itself"))
             if time.monotonic() >= deadline:
-                raise OwnerFailedError(self._last_words(f"it did not say {answer!r} within {timeout:g} s"))
+                raise OwnerFailedError(
+                    self._last_words(f"it did not say {' or '.join(answers)!r} within {timeout:g} s")
+                )
             self._pump(deadline)
 
     def ask(self, question: str, answer: str, timeout: float = REPLY_SECONDS) -> dict[str, Any]:
         """Send a command and wait for its answer."""
         self.tell({"do": question})
-        return self.expect(answer, timeout)
+        return self.expect(answer, timeout=timeout)
+
+    def kill_all(self) -> None:
+        """SIGKILL for the child and every process that it has started, and wait until they are gone."""
+        self.kill()
+        deadline = time.monotonic() + REPLY_SECONDS
+        while pids := _session(self.pid):
+            if time.monotonic() >= deadline:
+                raise OwnerFailedError(f"the processes {pids} cannot be killed")
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            select.poll().poll(1)
 
     def run_for(self, seconds: float) -> None:
         """Let the child work for a while. Raises OwnerFailedError when a write of it failed."""
@@ -100,6 +118,8 @@ class OwnerUnderTest:
         for message in self._replies:
             if message["is"] == "failed":
                 raise OwnerFailedError(self._last_words(message["text"]))
+        self.refused += [message for message in self._replies if message["is"] == "refused"]
+        self._replies = [message for message in self._replies if message["is"] != "refused"]
         if self._reply_fd not in self._readers:
             raise OwnerFailedError(self._last_words("it ended by itself"))
 
@@ -108,17 +128,29 @@ class OwnerUnderTest:
         while self._pump(time.monotonic()):
             pass
 
+    def take_what_came(self) -> None:
+        """Take in what the child has said until now, while it may go on talking."""
+        self._pump(time.monotonic())
+
     def kill(self) -> None:
         """SIGKILL, then read what it had acknowledged until then."""
         self._process.kill()
         self.killed_at = time.monotonic()
         self._finish()
 
-    def await_death(self, timeout: float) -> None:
-        """Wait until the child has ended by itself, or the time is up."""
+    def await_death(self, timeout: float) -> bool:
+        """Wait until the child has ended by itself; False if the time is up before. What it says besides is kept."""
         deadline = time.monotonic() + timeout
         while self._reply_fd in self._readers and time.monotonic() < deadline:
             self._pump(deadline)
+        return self._reply_fd not in self._readers
+
+    def await_refusal(self, timeout: float) -> bool:
+        """Wait until a write of the child has raised an error of the package; False if the time is up before."""
+        deadline = time.monotonic() + timeout
+        while not self.refused and time.monotonic() < deadline:
+            self.run_for(min(0.05, max(0.0, deadline - time.monotonic())))
+        return bool(self.refused)
 
     def leave(self) -> None:
         """Wait for the end of a child that was told to close."""
@@ -130,8 +162,11 @@ class OwnerUnderTest:
 
     def left(self, gone_seconds: float) -> list[str]:
         """The processes of the owner's session that still run ``gone_seconds`` after its end; they are then killed."""
+        if not _session(self.pid):
+            return []
         while (pids := _session(self.pid)) and time.monotonic() < self.killed_at + gone_seconds:
             select.poll().poll(5)
+        self.gone_seconds = time.monotonic() - self.killed_at
         found = []
         for pid in pids:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):

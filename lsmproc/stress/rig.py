@@ -5,39 +5,49 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
+from lsmproc.stress.cycle_result import CycleResult
 from lsmproc.stress.episode import Episode
-from lsmproc.stress.plan import EpisodePlan, StressPlan, episodes
-from lsmproc.stress.report import CycleResult, StressReport
+from lsmproc.stress.faults import POINT_FAULTS
+from lsmproc.stress.plan import COUNTS, StressPlan
+from lsmproc.stress.replay import replay_command
+from lsmproc.stress.report import NotTried, StressReport
+from lsmproc.stress.schedule import EpisodePlan, episodes, points_of
+from lsmproc.stress.soak import Soak, SoakReport
 
 MARKER = "LSMPROC-STRESS"  # a directory with this file was made by the rig and may be emptied by it
-_OWN_NAMES = ("store", "evidence")
 
 
-def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -> StressReport:
+def run_stress(
+    plan: StressPlan, directory: str, write: Callable[[str], None], not_tried: Sequence[NotTried] = ()
+) -> StressReport:
     """Run the plan in ``directory`` and hand each line of the report to ``write`` when it is known.
 
-    Stops at the first cycle that breaks a promise, and then leaves the directory; otherwise it is removed at the end.
-    Ctrl-C ends the run with its report. Raises FileExistsError for a directory that the rig did not make.
+    ``not_tried`` is what the plan leaves out because the machine cannot do it. Stops at the first cycle that breaks a
+    promise, and then leaves the directory; otherwise it is removed at the end. Ctrl-C ends the run with its report.
+    Raises FileExistsError for a directory that the rig did not make.
     """
-    root = _claim(directory)
+    root = claim_directory(directory)
     started = time.monotonic()
     every = list(episodes(plan))
-    report = StressReport(plan.seed, sum(len(each.cycles) for each in every))
+    report = StressReport(plan.seed, sum(len(each.cycles) for each in every), not_tried=list(not_tried))
+    report.points = {fault.value: points_of(plan, fault) for fault in POINT_FAULTS}
     try:
         for episode in every:
-            if report.failed or not _run_episode(plan, episode, root, started, report, write):
+            if report.broken or not _run_episode(plan, episode, root, started, report, write):
                 break
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
         report.seconds = time.monotonic() - started
-        if not report.failed:
+        if not report.broken:
             shutil.rmtree(root)
-    if report.failed:
+    if report.unreached():
+        report.replay = replay_command(plan)
+    if report.broken:
         report.evidence = str(root / "evidence")
         report.replay = replay_command(plan.replace(only_episode=report.cycles[-1].episode))
         _leave_report(root / "evidence", report)
@@ -46,35 +56,28 @@ def run_stress(plan: StressPlan, directory: str, write: Callable[[str], None]) -
     return report
 
 
-def replay_command(plan: StressPlan) -> str:
-    """The command line that runs this plan again."""
-    words = ["lsmproc", "stress", "--seed", str(plan.seed)]
-    if plan.only_episode is not None:
-        words += ["--episode", str(plan.only_episode)]
-    for option, count in (
-        ("--owner-kills", plan.owner_kills),
-        ("--flush-worker-kills", plan.flush_worker_kills),
-        ("--compaction-worker-kills", plan.compaction_worker_kills),
-        ("--worker-stops", plan.worker_stops),
-        ("--log-damages", plan.log_damages),
-    ):
-        words += [option, str(count)]
-    defaults = StressPlan(plan.seed)
-    if plan.interval_seconds != defaults.interval_seconds:
-        words += ["--interval", ":".join(f"{seconds:g}" for seconds in plan.interval_seconds)]
-    if plan.sync != defaults.sync:
-        words += ["--sync", ",".join(plan.sync)]
-    if plan.option_sets:
-        words += ["--options", ",".join(plan.option_sets)]
-    if plan.threads != defaults.threads:
-        words += ["--threads", ",".join(map(str, plan.threads))]
-    if plan.sabotage:
-        words += ["--sabotage", plan.sabotage]
-    return " ".join(words)
+def run_soak(plan: StressPlan, seconds: float, directory: str, write: Callable[[str], None]) -> SoakReport:
+    """Run one owner under load for so long, as ``run_stress`` runs a plan; see ``soak``."""
+    root = claim_directory(directory)
+    soak = Soak(plan, seconds, root, write)
+    report = soak.report
+    try:
+        soak.run()
+    finally:
+        if not report.problems:
+            shutil.rmtree(root)
+    if report.failed:
+        report.replay = f"{replay_command(plan.replace(**dict.fromkeys(COUNTS, 0)))} --soak {seconds:g}"
+    if report.problems:
+        report.evidence = str(root / "evidence")
+        _leave_report(root / "evidence", report)
+    for line in report.lines():
+        write(line)
+    return report
 
 
-def _claim(directory: str) -> Path:
-    """Make the directory, or take over one that an earlier run of the rig made and left."""
+def claim_directory(directory: str) -> Path:
+    """Make the directory, or empty one that an earlier run of the rig made and left. Raises FileExistsError."""
     root = Path(directory)
     if not root.exists():
         root.mkdir(0o700, parents=True)
@@ -82,9 +85,18 @@ def _claim(directory: str) -> Path:
     elif any(root.iterdir()) and not (root / MARKER).exists():
         raise FileExistsError(f"{root} was not made by the stress rig; name a directory that does not exist yet")
     (root / MARKER).touch()
-    for name in _OWN_NAMES:
-        shutil.rmtree(root / name, ignore_errors=True)
+    _clear(root)
     return root
+
+
+def _clear(root: Path) -> None:
+    """Remove what the last store left, but for what Python has compiled."""
+    for path in root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if path.name != "bytecode":
+                shutil.rmtree(path, ignore_errors=True)
+        elif path.name != MARKER:
+            path.unlink()
 
 
 def _run_episode(
@@ -96,8 +108,7 @@ def _run_episode(
     write: Callable[[str], None],
 ) -> bool:
     """Run the cycles of one episode on a fresh store; False when the time is up."""
-    for name in _OWN_NAMES:
-        shutil.rmtree(root / name, ignore_errors=True)
+    _clear(root)
     episode = Episode(plan, episode_plan, root)
     try:
         for result in _in_time(episode, started + plan.seconds):
@@ -119,7 +130,7 @@ def _in_time(episode: Episode, deadline: float) -> Iterator[CycleResult]:
         yield episode.run(cycle, last=place == len(cycles) - 1)
 
 
-def _leave_report(evidence: Path, report: StressReport) -> None:
+def _leave_report(evidence: Path, report: StressReport | SoakReport) -> None:
     """Put the report beside the copy of the store."""
     evidence.mkdir(exist_ok=True)
     fs = PosixFileSystem(str(evidence))

@@ -19,7 +19,8 @@ from lsmproc.storage import manifest
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
 from lsmproc.storage.wal_reader import is_blank
 from lsmproc.storage.wal_writer import PwriteWal
-from lsmproc.stress.plan import SABOTAGE_NAMES
+from lsmproc.stress.disk_model import JournaledFileSystem
+from lsmproc.stress.faults import SABOTAGE_NAMES
 
 _HELD_FRAMES = 64
 
@@ -36,6 +37,8 @@ def apply_sabotage(name: str) -> None:
         "rotated-log-not-replayed": _rotated_log_not_replayed,
         "orphans-kept": _orphans_kept,
         "deaf-worker": _deaf_worker,
+        "skip-directory-sync": _skip_directory_sync,
+        "skip-table-sync": _skip_table_sync,
     }
     assert switches.keys() == SABOTAGE_NAMES.keys()
     switches[name]()
@@ -173,3 +176,23 @@ def _deaf_worker() -> None:
     """A compaction goes on for seconds and does not look whether its owner still lives."""
     runner = "lsmproc.stress.deaf_compaction"
     _replace(env, "ProcessBackground", partial(_original(env, "ProcessBackground"), compaction_runner=runner))
+
+
+def _skip_directory_sync() -> None:
+    """The names of new files and of renamed ones are not synced."""
+    for file_system in (PosixFileSystem, JournaledFileSystem):
+        _replace(file_system, "sync_directory", lambda *_: None)
+
+
+def _skip_table_sync() -> None:
+    """What a job writes is not synced, whether it runs in a process or beside the journal of a modelled disk."""
+    runner = "lsmproc.stress.unsynced_jobs"
+    process = partial(_original(env, "ProcessBackground"), flush_runner=runner, compaction_runner=runner)
+    _replace(env, "ProcessBackground", process)
+    fdatasync = JournaledFileSystem.fdatasync
+
+    def only_logs_and_manifests(fs: JournaledFileSystem, fd: int) -> None:
+        if not fs._names[fd].endswith(".sst"):  # noqa: SLF001 - only the file system knows
+            fdatasync(fs, fd)
+
+    _replace(JournaledFileSystem, "fdatasync", only_logs_and_manifests)

@@ -30,7 +30,7 @@ def test_what_is_dumped_and_loaded_is_the_same(run: Run, tmp_path: Path, options
     with lsmproc.open(tmp_path / "old", background="inline") as db:
         for key, value in RECORDS.items():
             db.put(key, value)
-    dumped = run("dump", tmp_path / "old", *options)
+    dumped = run("dump", "records", tmp_path / "old", *options)
     assert len(RECORDS) == dumped.out.count(b"\n")
     form = ("--format", "tsv") if "tsv" in options else ()
     loaded = run("load", tmp_path / "new", *form, "--json", stdin=dumped.out)
@@ -87,25 +87,25 @@ def test_a_bad_line_of_tsv_is_named(run: Run, tmp_path: Path, line: bytes) -> No
 def test_dump_writes_a_new_file_only(run: Run, tmp_path: Path) -> None:
     """A dump never replaces the last one."""
     run("put", tmp_path / "store", "a", "1")
-    assert 0 == run("dump", tmp_path / "store", "--output", tmp_path / "d").code
+    assert 0 == run("dump", "records", tmp_path / "store", "--output", tmp_path / "d").code
     assert b'{"key": "a", "value": "1"}\n' == (tmp_path / "d").read_bytes()
-    assert 2 == run("dump", tmp_path / "store", "--output", tmp_path / "d").code
+    assert 2 == run("dump", "records", tmp_path / "store", "--output", tmp_path / "d").code
 
 
 def test_dump_writes_only_the_selected_records(run: Run, tmp_path: Path) -> None:
     """The range options are those of scan."""
     run("load", tmp_path, "--format", "tsv", stdin=b"a1\t1\na2\t2\nb1\t3\n")
-    assert b"a1\t1\na2\t2\n" == run("dump", tmp_path, "--format", "tsv", "--prefix", "a").out
+    assert b"a1\t1\na2\t2\n" == run("dump", "records", tmp_path, "--format", "tsv", "--prefix", "a").out
 
 
 def test_load_reads_a_file_that_dump_named(run: Run, tmp_path: Path) -> None:
     """Both go by the ending, unless told otherwise."""
     run("put", tmp_path / "my store", "a", "1")
-    assert 0 == run("dump", tmp_path / "my store", "--output", tmp_path / "z.tsv").code
+    assert 0 == run("dump", "records", tmp_path / "my store", "--output", tmp_path / "z.tsv").code
     assert b"a\t1\n" == (tmp_path / "z.tsv").read_bytes()
     assert 0 == run("load", tmp_path / "copy", tmp_path / "z.tsv").code
     assert b"1\n" == run("get", tmp_path / "copy", "a").out
-    run("dump", tmp_path / "my store", "--output", tmp_path / "json.tsv", "--json")
+    run("dump", "records", tmp_path / "my store", "--output", tmp_path / "json.tsv", "--json")
     assert b'{"key": "a", "value": "1"}\n' == (tmp_path / "json.tsv").read_bytes()
 
 
@@ -118,5 +118,5 @@ def test_dump_refuses_what_contradicts_itself_and_makes_no_file(
 ) -> None:
     """An option that would be ignored is a mistake."""
     run("put", tmp_path / "store", "a", "1")
-    done = run("dump", tmp_path / "store", "--output", tmp_path / "d.tsv", *options)
+    done = run("dump", "records", tmp_path / "store", "--output", tmp_path / "d.tsv", *options)
     assert (2, False) == (done.code, (tmp_path / "d.tsv").exists())

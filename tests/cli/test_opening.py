@@ -16,7 +16,7 @@ from lsmproc.storage.file_system import PosixFileSystem
 
 Run = Callable[..., Any]
 
-READING = [("get", "k"), ("scan",), ("dump",), ("stats",)]
+READING = [("get", "k"), ("scan",), ("dump records",), ("stats",)]
 WRITING = [("put", "k", "v"), ("delete", "k"), ("load",)]
 
 
@@ -27,7 +27,7 @@ def test_a_store_that_is_open_is_left_alone_and_its_owner_named(
     """The message says whom to ask."""
     with lsmproc.open(tmp_path, background="inline") as db:
         db.put(b"k", b"1")
-        done = run(command[0], tmp_path, *command[1:])
+        done = run(*command[0].split(), tmp_path, *command[1:])
         assert (2, True) == (done.code, f"pid {os.getpid()}" in done.err)
         assert [True, command != ("verify",)] == [str(tmp_path) in done.err, "--wait" in done.err]
         assert b"1" == db.get(b"k")
@@ -37,7 +37,7 @@ def test_a_store_that_is_open_is_left_alone_and_its_owner_named(
 def test_a_command_that_needs_a_store_makes_none(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
     """A mistyped path is an error, not an empty store."""
     path = tmp_path / "nothing"
-    done = run(command[0], path, *command[1:])
+    done = run(*command[0].split(), path, *command[1:])
     assert (2, False) == (done.code, path.exists())
     assert [True, False] == [str(path) in done.err, "create_if_missing" in done.err]
 
@@ -91,7 +91,7 @@ def test_reading_changes_no_table_and_no_log(run: Run, tmp_path: Path) -> None:
         db.put(b"k", b"1")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file() and path.name != "LOCK"}
     for command in READING:
-        assert 0 == run(command[0], tmp_path, *command[1:]).code
+        assert 0 == run(*command[0].split(), tmp_path, *command[1:]).code
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file() and path.name != "LOCK"}
     assert before == after
 
@@ -113,7 +113,7 @@ def test_damage_is_told_with_the_path_and_what_to_do(run: Run, tmp_path: Path, c
     path = tmp_path / "my store"
     run("put", path, "k", "v")
     (path / "CURRENT").write_bytes(b"?")
-    done = run(command[0], path, *command[1:])
+    done = run(*command[0].split(), path, *command[1:])
     assert (1, 1, True) == (done.code, done.err.count("\n"), f"lsmproc verify '{path}'" in done.err)
     assert "backup" in done.err
 
@@ -146,5 +146,5 @@ def test_every_command_says_damaged_when_current_is_lost(run: Run, tmp_path: Pat
     """Tables and a log are no empty place."""
     run("put", tmp_path, "k", "v")
     (tmp_path / "CURRENT").unlink()
-    done = run(command[0], tmp_path, *command[1:])
+    done = run(*command[0].split(), tmp_path, *command[1:])
     assert (1, True) == (done.code, "CURRENT" in done.err + done.out.decode())

@@ -6,7 +6,11 @@ import hashlib
 import json
 import os
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,17 @@ import pytest
 
 import lsmproc
 from lsmproc.errors import LockedError, NotAStoreError, StorageError
+from lsmproc.formats.log_format import KIND_WAL, LogHeader, put_body
 from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.storage.manifest import LogManifest, read_manifest
+from lsmproc.storage.version import Version
+from lsmproc.storage.wal_writer import PwriteWal
 from lsmproc.verification import verify_store
+from tests.tally import Tally
 
 Run = Callable[..., Any]
 
+ROOT = Path(__file__).parents[2]
 FLIPS = 40  # bytes damaged in each file
 
 
@@ -185,3 +195,100 @@ def _states(store: Path) -> Iterator[tuple[str, object]]:
     for path in sorted(store.rglob("*")):
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else sorted(os.listdir(path))
         yield path.name, (content, path.stat().st_mtime_ns)
+
+
+def test_a_store_on_a_read_only_mount_is_verified(run: Run, store: Path, tally: Tally) -> None:
+    """In a mount namespace of its own, which takes the mount with it."""
+    script = (
+        f"mount --bind '{store}' '{store}' && mount -o remount,bind,ro '{store}' && ! touch '{store}/x' 2>/dev/null "
+        f"&& exec '{sys.executable}' -m lsmproc verify '{store}'"
+    )
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
+    if os.geteuid() or shutil.which("unshare") is None:
+        tally.skip("read-only mounts", 1, "root and unshare are needed")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    if "lsmproc" not in done.stdout + done.stderr and done.returncode:
+        tally.skip("read-only mounts", 1, f"a mount is refused here: {done.stderr.strip()}")
+    assert (0, True) == (done.returncode, ": sound. " in done.stdout), done.stderr
+    tally.add("read-only mounts verified")
+
+
+def test_no_file_is_opened_for_writing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the permissions would allow."""
+    really_open = PosixFileSystem.open
+    flags: set[int] = set()
+
+    def watched(self: PosixFileSystem, name: str, flag: int) -> int:
+        flags.add(flag)
+        return really_open(self, name, flag)
+
+    monkeypatch.setattr(PosixFileSystem, "open", watched)
+    verify_store(store)
+    assert {os.O_RDONLY} == flags
+
+
+def published(store: Path, change: Callable[[Version], Version]) -> None:
+    """Write the store's manifest anew, with a changed version in it."""
+    fs = PosixFileSystem(str(store))
+    try:
+        manifest = read_manifest(fs)
+        number = manifest.version.next_file_number + 100
+        LogManifest(fs, manifest.store_uuid, change(manifest.version), lambda: number).close()
+    finally:
+        fs.shut()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"last_sequence": 1}, "holds a sequence number above the last one"),
+        ({"smallest": b"z"}, "begins after it ends"),
+        ({"smallest_sequence": 1 << 63}, "the sequence numbers of"),
+        ({"tombstones": 10**6}, "more tombstones than records"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_found(store: Path, change: dict[str, Any], complaint: str) -> None:
+    """Bounds of keys and sequence numbers, in a manifest whose checksums are all right."""
+
+    def changed(version: Version) -> Version:
+        if "last_sequence" in change:
+            return replace(version, **change)
+        newest, *others = version.levels[0]
+        return replace(version, levels=((replace(newest, **change), *others), *version.levels[1:]))
+
+    published(store, changed)
+    problems = [problem for problem in verify_store(store).problems if problem.file.startswith("MANIFEST")]
+    assert any(complaint in problem.message for problem in problems)
+
+
+def test_tables_of_one_level_that_overlap_are_found(store: Path) -> None:
+    """A read would look into one of them only."""
+
+    def overlapping(version: Version) -> Version:
+        newest, *_ = version.levels[0]
+        return replace(version, levels=((), *version.levels[1:6], (newest, *version.levels[6])))
+
+    published(store, overlapping)
+    report = verify_store(store)
+    assert ("damaged", True) == (report.verdict, "overlap" in report.problems[0].message)
+
+
+def test_sequence_numbers_that_go_back_in_the_log_are_found(tmp_path: Path) -> None:
+    """Each frame checks, and yet the newest record would not be the last one."""
+    with lsmproc.open(tmp_path, background="inline"):
+        pass
+    fs = PosixFileSystem(str(tmp_path))
+    try:
+        manifest = read_manifest(fs)
+        number = manifest.version.log_number
+        if (tmp_path / f"{number:06d}.wal").exists():
+            (tmp_path / f"{number:06d}.wal").unlink()
+        wal = PwriteWal(fs, number, 0)
+        wal.begin(LogHeader(KIND_WAL, manifest.store_uuid, number, 1), 0)
+        for sequence in (7, 9, 8):
+            wal.append(put_body(sequence, b"k", b"v"), sequence)
+        wal.close()
+    finally:
+        fs.shut()
+    (problem,) = verify_store(tmp_path).problems
+    assert "the sequence numbers go back from 9 to 8" in problem.message

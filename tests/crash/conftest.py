@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from lsmproc.stress import StressPlan, StressReport, run_stress
+from lsmproc.stress.plan import StressPlan
+from lsmproc.stress.report import StressReport
+from lsmproc.stress.rig import run_stress
 
 MEMORY_DISK = Path("/dev/shm")
 

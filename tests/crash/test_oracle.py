@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import pytest
 
-from lsmproc.stress.operations import LoadShape, Operation, operations
+from lsmproc.stress.operations import Operation
 from lsmproc.stress.oracle import Oracle, Record
 from lsmproc.stress.stamped_value import OperationId, describe_value, stamped_value
-
-SEED = 5
-SHAPE = LoadShape(threads=1, keys_per_thread=20, value_max_bytes=200, batch_max_records=4, sync_one_in=0)
-COUNT = 60
-
-
-def stream() -> list[Operation]:
-    """What the one thread does in cycle 1."""
-    return list(islice(operations(SEED, 1, 0, SHAPE), COUNT + 200))
-
-
-def records_after(done: list[Operation]) -> dict[bytes, Record]:
-    """What a store holds after some operations, by key."""
-    records: dict[bytes, Record] = {}
-    for sequence, operation in enumerate(done, 100):
-        for key, value in zip(operation.keys, operation.values, strict=True):
-            if value is None:
-                records.pop(key, None)
-            else:
-                records[key] = (key, value, sequence)
-    return records
+from tests.crash.stream import COUNT, SEED, SHAPE, records_after, stream
 
 
 def crashed_oracle(acked: int = COUNT) -> Oracle:

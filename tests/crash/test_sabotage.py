@@ -8,40 +8,48 @@ from typing import Any
 
 import pytest
 
-from lsmproc.stress import StressReport
-from lsmproc.stress.plan import SABOTAGE_NAMES
+from lsmproc.stress.faults import SABOTAGE_NAMES
+from lsmproc.stress.report import StressReport
 
 RunPlan = Callable[..., StressReport]
 
 # A load that meets the missing protection soon, and what is found then.
+SOON = (0.02, 0.1)
+BUSY = {"option_sets": ("tiny",), "threads": (4,), "sync": ("none",)}
+CUTS = {"power_cuts": 200, "volumes": ("model",), "option_sets": ("tiny",), "sync": ("mix",), "interval_seconds": SOON}
 SIGNS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "ack-before-log": ({"owner_kills": 30, "option_sets": ("small",), "sync": ("none",)}, {"lost", "wrong"}),
-    "no-crc": (
-        {"owner_kills": 200, "option_sets": ("small",), "threads": (1,)},
-        {"lost", "wrong", "resurrected", "foreign", "torn batch", "order", "error"},
-    ),
-    "reused-sequence": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "order", "reads differ"}),
-    "early-rename": ({"owner_kills": 200, "cycles_per_episode": 5, "option_sets": ("plain",)}, {"error"}),
-    "no-seal-check": (
-        {"log_damages": 30, "option_sets": ("tiny",), "sync": ("none",)},
+    "ack-before-log": (
+        {"owner_kills": 30, "option_sets": ("small",), "sync": ("none",), "interval_seconds": SOON},
         {"lost", "wrong", "resurrected"},
     ),
-    "tombstone-dropped-early": (
-        {
-            "owner_kills": 100,
-            "option_sets": ("tiny",),
-            "threads": (1,),
-            "sync": ("none",),
-            "interval_seconds": (0.2, 0.6),
-        },
-        {"resurrected"},
+    "no-crc": (
+        {"kill_points": 200, "points": ("owner.write.wal.torn",), "option_sets": ("small",), "threads": (1,)},
+        {"lost", "wrong", "resurrected", "foreign", "torn batch", "order", "error"},
     ),
-    "rotated-log-not-replayed": ({"owner_kills": 30, "option_sets": ("tiny",)}, {"lost", "wrong", "resurrected"}),
-    "orphans-kept": ({"owner_kills": 100, "option_sets": ("tiny",)}, {"orphan"}),
-    "deaf-worker": (
-        {"owner_kills": 100, "option_sets": ("tiny",), "interval_seconds": (0.2, 0.5), "gone_seconds": 2.0},
-        {"left"},
+    "reused-sequence": (
+        {"owner_kills": 30, "option_sets": ("tiny",), "interval_seconds": SOON},
+        {"lost", "wrong", "order", "reads differ"},
     ),
+    "early-rename": (
+        {"kill_points": 30, "points": ("owner.write.manifest.before",), "option_sets": ("tiny",)},
+        {"error"},
+    ),
+    "no-seal-check": (
+        {"log_damages": 30, "option_sets": ("tiny",), "sync": ("none",), "interval_seconds": SOON},
+        {"lost", "wrong", "resurrected"},
+    ),
+    "tombstone-dropped-early": ({"owner_kills": 100, **BUSY, "interval_seconds": (0.5, 1.0)}, {"resurrected"}),
+    "rotated-log-not-replayed": (
+        {"owner_kills": 30, "option_sets": ("tiny",), "interval_seconds": SOON},
+        {"lost", "wrong", "resurrected"},
+    ),
+    "orphans-kept": (
+        {"kill_points": 60, "points": ("owner.rename.table.after",), "option_sets": ("tiny",)},
+        {"orphan"},
+    ),
+    "deaf-worker": ({"owner_kills": 100, **BUSY, "interval_seconds": (0.5, 1.0), "gone_seconds": 1.0}, {"left"}),
+    "skip-directory-sync": (CUTS, {"error", "lost"}),
+    "skip-table-sync": (CUTS, {"error", "lost"}),
 }
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lsmproc.storage.file_system import PosixFileSystem, storage_error
 
@@ -28,6 +30,7 @@ WRITES = frozenset(
         "mkdir",
     }
 )
+READS = frozenset({"open", "pread", "list"})
 SYNCS = frozenset({"fdatasync", "sync_directory"})
 
 
@@ -43,9 +46,14 @@ class FaultPlan:
         at: index of the first failing operation among those in ``kinds``; None fails nothing.
         count: how many operations fail from there on.
         error: errno to fail with; None kills.
-        kinds: operations that count, see WRITES.
+        kinds: operations that count, see WRITES and READS.
         files: end of the names that count, "" for all.
         short: take only half of the bytes of each pwrite, without an error.
+        begins_short: the operation ``at``, if it is a pwrite, takes half of its bytes without an error, and failing
+            begins with the operation behind it.
+        moment: a kill comes "before" the operation, "after" it, or "half" way: then it leaves half of a pwrite behind,
+            and nothing of any other operation.
+        dies_with: nothing is possible any more once this plan has killed.
     """
 
     at: int | None = None
@@ -54,117 +62,173 @@ class FaultPlan:
     kinds: frozenset[str] = WRITES
     files: str = ""
     short: bool = False
+    begins_short: bool = False
+    moment: Literal["before", "half", "after"] = "half"
+    dies_with: FaultPlan | None = None
     operations: list[str] = field(default_factory=list)  # seen so far, in order
     killed: bool = False
-    descriptors: set[int] = field(default_factory=set)  # open now
+    systems: list[FaultyFileSystem] = field(default_factory=list)
 
     @property
     def reached(self) -> bool:
         """Whether anything has failed."""
         return self.at is not None and len(self.operations) > self.at
 
-    def step(self, kind: str, name: str) -> OSError | None:
-        """Count one operation; returns the error it must fail with. Raises Killed."""
-        if self.killed:
+    @property
+    def descriptors(self) -> set[int]:
+        """Open now."""
+        return {fd for system in self.systems for fd in system.opened}
+
+    def step(self, kind: str, name: str) -> OSError | Killed | Short | None:
+        """Count one operation; returns what must become of it. Raises Killed once the process is dead."""
+        if self.killed or (self.dies_with is not None and self.dies_with.killed):
             raise Killed
         if kind not in self.kinds or not name.endswith(self.files):
             return None
         self.operations.append(f"{kind} {name}")
-        if self.at is None or not self.at <= len(self.operations) - 1 < self.at + self.count:
+        if self.at is None:
+            return None
+        behind = len(self.operations) - 1 - self.at
+        if self.begins_short and behind == 0:
+            return Short() if kind == "pwrite" else None
+        if not 0 <= behind - self.begins_short < self.count:
             return None
         if self.error is None:
-            self.killed = True
-            raise Killed
+            return Killed()
         return OSError(self.error, os.strerror(self.error), name)
 
     def open_file_system(self, path: str) -> FaultyFileSystem:
         """For ``Env(open_file_system=...)``."""
         return FaultyFileSystem(path, self)
 
+    def beside(self) -> FaultPlan:
+        """A plan for the rest of the same process: it fails nothing, dies with this one, and is given back with it."""
+        return FaultPlan(dies_with=self, systems=self.systems)
+
     def give_back(self) -> None:
         """Close what a killed process would have left to the kernel."""
-        for fd in list(self.descriptors):
-            os.close(fd)
-        self.descriptors.clear()
+        for system in self.systems:
+            system.give_back()
+        self.systems.clear()
+
+
+class Short:
+    """An operation takes half of what it is given."""
 
 
 class FaultyFileSystem(PosixFileSystem):
-    """The real disk, as far as the plan lets an operation pass."""
+    """The real disk, as far as the plan lets an operation pass.
+
+    Attributes:
+        opened: descriptors that are open, the directory's among them.
+    """
 
     def __init__(self, path: str, plan: FaultPlan) -> None:
         """Bind to the directory ``path``."""
         super().__init__(path)
         self._plan = plan
-        self._directories = {self._directory}
-        plan.descriptors.add(self._directory)
+        self.opened = {self._directory}
+        plan.systems.append(self)
 
     def open(self, name: str, flags: int) -> int:
         """Counts as "create" or "open"."""
-        self._step("create" if flags & os.O_CREAT else "open", name)
-        fd = super().open(name, flags)
-        self._plan.descriptors.add(fd)
+        with self._step("create" if flags & os.O_CREAT else "open", name):
+            fd = super().open(name, flags)
+            self.opened.add(fd)
         return fd
 
     def close(self, fd: int) -> None:
-        """Never fails: also what was killed gives its descriptors back."""
-        self._plan.descriptors.discard(fd)
-        super().close(fd)
+        """Never fails: also what was killed gives its descriptors back, once."""
+        if fd in self.opened:
+            self.opened.discard(fd)
+            super().close(fd)
 
     def shut(self) -> None:
         """Never fails."""
-        self._plan.descriptors.discard(self._directory)
+        self.opened.discard(self._directory)
         super().shut()
 
+    def give_back(self) -> None:
+        """Close everything, as the kernel does when a process has died."""
+        for fd in self.opened - {self._directory}:
+            os.close(fd)
+        self.opened.clear()
+        super().shut()
+
+    def pread(self, fd: int, size: int, offset: int, /) -> bytes:  # type: ignore[override]
+        """Counts."""
+        with self._step("pread", self._name_of(fd), plainly=True):
+            return os.pread(fd, size, offset)
+
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:  # type: ignore[override]
-        """A kill leaves half of the bytes behind, or all, by the parity of the operation."""
-        half = max(1, len(data) // 2)
-        try:
-            error = self._plan.step("pwrite", self._name_of(fd))
-        except Killed:
-            if self._plan.at is not None and self._plan.at == len(self._plan.operations) - 1 and self._plan.at % 2:
-                os.pwrite(fd, bytes(data)[:half], offset)
-            raise
-        if error is not None:
-            raise error
-        return os.pwrite(fd, bytes(data)[:half] if self._plan.short else data, offset)
+        """Counts; may take half of the bytes."""
+        half = bytes(data)[: max(1, len(data) // 2)]
+        with self._step("pwrite", self._name_of(fd), half=lambda: os.pwrite(fd, half, offset), plainly=True) as short:
+            return os.pwrite(fd, half if short or self._plan.short else data, offset)
 
     def fdatasync(self, fd: int) -> None:
         """Counts, and does not sync: no test here cuts the power."""
-        self._step("fdatasync", self._name_of(fd))
+        with self._step("fdatasync", self._name_of(fd)):
+            pass
 
     def allocate(self, fd: int, size: int) -> None:
         """Counts."""
-        self._step("allocate", self._name_of(fd))
-        super().allocate(fd, size)
+        with self._step("allocate", self._name_of(fd)):
+            super().allocate(fd, size)
 
     def truncate(self, fd: int, size: int) -> None:
         """Counts."""
-        self._step("truncate", self._name_of(fd))
-        super().truncate(fd, size)
+        with self._step("truncate", self._name_of(fd)):
+            super().truncate(fd, size)
 
     def rename(self, source: str, target: str) -> None:
         """Counts."""
-        self._step("rename", target)
-        super().rename(source, target)
+        with self._step("rename", target):
+            super().rename(source, target)
 
     def unlink(self, name: str) -> None:
         """Counts."""
-        self._step("unlink", name)
-        super().unlink(name)
+        with self._step("unlink", name):
+            super().unlink(name)
 
     def sync_directory(self, name: str = ".") -> None:
         """Counts, and does not sync."""
-        self._step("sync_directory", name)
+        with self._step("sync_directory", name):
+            pass
 
     def make_directory(self, name: str) -> None:
         """Counts."""
-        self._step("mkdir", name)
-        super().make_directory(name)
+        with self._step("mkdir", name):
+            super().make_directory(name)
 
-    def _step(self, kind: str, name: str) -> None:
-        error = self._plan.step(kind, name)
-        if error is not None:
-            raise storage_error(error, name)
+    def list_directory(self, name: str = ".") -> list[str]:
+        """Counts."""
+        with self._step("list", name):
+            return super().list_directory(name)
+
+    @contextmanager
+    def _step(
+        self, kind: str, name: str, *, half: Callable[[], object] | None = None, plainly: bool = False
+    ) -> Iterator[bool]:
+        """Around one operation: fail it, or die before or after it. Gives whether it must be cut short.
+
+        ``half`` does half of the operation; ``plainly``: fail as the system call does.
+        """
+        fault = self._plan.step(kind, name)
+        try:
+            if isinstance(fault, OSError):
+                raise fault if plainly else storage_error(fault, name)
+            if isinstance(fault, Killed):
+                self._plan.killed = True
+                if half is not None and self._plan.moment == "half":
+                    half()
+                if self._plan.moment != "after":
+                    raise fault
+            yield isinstance(fault, Short)
+            if isinstance(fault, Killed):
+                raise fault
+        finally:
+            del fault  # An error must not refer to itself through this frame: it holds open files.
 
 
 class QuickFileSystem(PosixFileSystem):

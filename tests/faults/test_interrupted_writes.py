@@ -22,7 +22,13 @@ from tests.faults.interrupts import Interrupter
 
 Write = Callable[[LSMStore], None]
 
-CODE = ("lsmproc/write_path.py", "lsmproc/log_segments.py", "storage/wal_writer.py", "storage/mapped_wal.py")
+CODE = (
+    "lsmproc/write_path.py",
+    "lsmproc/commit.py",
+    "lsmproc/log_segments.py",
+    "storage/wal_writer.py",
+    "storage/mapped_wal.py",
+)
 DEADLINE_SECONDS = 10.0
 _INTERRUPTS_PER_STORE = 25
 

@@ -17,6 +17,8 @@ from lsmproc.errors import StorageError
 from lsmproc.formats.file_names import parse_file_name
 from lsmproc.storage.directory_lock import DirectoryLock
 from tests.faults.faulty_file_system import FaultPlan, Killed, OpenFileSystem, QuickFileSystem
+from tests.faults.scripted_life import forget_locks
+from tests.tally import Tally
 
 State = dict[bytes, bytes]
 
@@ -36,11 +38,6 @@ def open_and_die(directory: Path, at: int | None, **options: object) -> FaultPla
         forget_locks()
         plan.give_back()
     return plan
-
-
-def forget_locks() -> None:
-    """What the kernel does for a process that has died: the registry of open directories is memory of that process."""
-    vars(__import__("lsmproc.storage.directory_lock", fromlist=["_open_here"]))["_open_here"].clear()
 
 
 def nothing(directory: Path) -> State:
@@ -96,7 +93,7 @@ def a_hole(directory: Path) -> State:
     "before", [nothing, only_a_log, log_and_tables, a_blank_log, a_hole], ids=lambda before: before.__name__
 )
 def test_an_opening_that_is_killed_at_any_operation_loses_nothing(
-    tmp_path: Path, before: Callable[[Path], State], manifest: str
+    tmp_path: Path, tally: Tally, before: Callable[[Path], State], manifest: str
 ) -> None:
     """After a death at any operation the store opens, holds all acknowledged writes, and has no file too many."""
     original = tmp_path / "original"
@@ -111,6 +108,7 @@ def test_an_opening_that_is_killed_at_any_operation_loses_nothing(
         if not plan.killed:
             break
     assert 12 < at
+    tally.add("deaths in an opening", at)
 
 
 @pytest.mark.parametrize("before", [log_and_tables, a_hole, a_blank_log], ids=lambda before: before.__name__)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count, islice
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from lsmproc import LSMStore
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
-from lsmproc.stress.disk_model import POLICIES, Disk, DiskModel, lay_out
+from lsmproc.stress.disk_model import POLICIES, Disk, DiskModel, Operation, lay_out
 from tests.faults.faulty_file_system import OpenFileSystem, QuickFileSystem
+from tests.faults.hurried_store import hurried
+from tests.tally import Tally
 
 State = dict[bytes, bytes]
 Writes = list[tuple[bytes, bytes | None]]
@@ -80,21 +82,10 @@ class Life:
         self.db = self._open()
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory if the machine has one: thousands of small stores are made in it."""
-    shared = Path("/dev/shm")
-    if not shared.is_dir():
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=shared) as directory:
-        yield Path(directory)
-
-
 def open_store(directory: Path, open_file_system: OpenFileSystem, **options: object) -> LSMStore:
     """A store whose background work runs in its writers' calls; its environment is private and starts nothing."""
     config = LSMConfig.from_options(directory, **{"memtable_max_bytes": 1024, "compression": "none", **options})
-    return LSMStore(config, env=Env(background="inline", open_file_system=open_file_system))
+    return LSMStore(config, env=Env(background="inline", block_cache_bytes=0, open_file_system=open_file_system))
 
 
 def long_life(life: Life) -> None:
@@ -106,9 +97,10 @@ def long_life(life: Life) -> None:
         if step == 17:
             life.sync()
     life.reopen()
-    for _ in range(5):
-        life.put(90)
-    life.db.flush_memtable()
+    with life.db.snapshot():
+        for _ in range(5):
+            life.put(90)
+        life.db.flush_memtable()
     life.put()
     life.db.compact_level(0)
     life.put(sync=True)
@@ -132,77 +124,184 @@ def life_of_open_and_close(life: Life) -> None:
     life.db.close()
 
 
-def recovered(directory: Path) -> State:
-    """What a store holds."""
-    with open_store(directory, QuickFileSystem) as db:
-        return dict(db.range())
+LIVES = [
+    (long_life, {"wal_sync": "interval"}),
+    (long_life, {"wal_sync": "none", "manifest": "snapshot"}),
+    (long_life, {"wal_sync": "every_write"}),
+    (life_of_open_and_close, {"wal_sync": "none"}),
+    (life_of_open_and_close, {"wal_sync": "interval", "manifest": "snapshot"}),
+    (long_life, {"wal_sync": "none"}),
+    (long_life, {"wal_sync": "interval", "manifest": "snapshot"}),
+    (long_life, {"wal_sync": "every_write", "manifest": "snapshot"}),
+]
+_QUICK_LIVES = 5
+_AFTER = (b"after", b"the cut")
 
 
-def check(directory: Path, files: dict[str, bytes], states: list[State], facts: dict[str, int], *, kept: bool) -> None:
-    """Open what a cut left: a prefix of the writes, with all that was promised; then writes must work, and last."""
-    lay_out(directory, files)
-    found = recovered(directory)
-    least, most = facts["acked" if kept else "synced"], facts["begun"]
-    assert found in states[least : most + 1], (
-        f"not a prefix of the writes {least}..{most}; "
-        f"like {[n for n, state in enumerate(states) if state == found]}; files {sorted(files)}"
-    )
-    with open_store(directory, QuickFileSystem) as db:
-        assert found == dict(db.range())
-        db.put(b"after", b"the cut")
-    found[b"after"] = b"the cut"
-    assert found == recovered(directory)
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The manifest rolls early, and the clock of the log's syncs ticks with each look at it."""
+    with hurried(monkeypatch):
+        yield
 
 
-@pytest.mark.timeout(110)
-@pytest.mark.parametrize(
-    ("script", "options", "every"),
-    [
-        (long_life, {"wal_sync": "interval"}, 5),
-        (long_life, {"wal_sync": "none", "manifest": "snapshot"}, 11),
-        (long_life, {"wal_sync": "every_write"}, 11),
-        (life_of_open_and_close, {"wal_sync": "none"}, 2),
-        (life_of_open_and_close, {"wal_sync": "interval", "manifest": "snapshot"}, 3),
-    ],
-)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(len(LIVES)))
 def test_a_power_cut_leaves_a_prefix_of_the_writes_with_all_that_was_synced(
-    scratch: Path,
-    capsys: pytest.CaptureFixture[str],
-    script: Callable[[Life], None],
-    options: dict[str, object],
-    every: int,
+    scratch: Path, full: bool, tally: Tally, number: int
 ) -> None:
-    """After each operation, in each way a disk may lose power, the store opens and holds a prefix, batches whole."""
-    disk = Disk()
-    life = Life(scratch / "store", disk, **options)
-    script(life)
-    if options["wal_sync"] == "every_write":
-        disk.journal = [("synced", each[1]) if each[0] == "acked" else each for each in disk.journal]
+    """After each operation, in each way a disk may lose power, the store opens and holds a prefix, batches whole.
+
+    What the opening shows is durable by then: a second cut, in or behind the opening, takes nothing of it away.
+    """
+    if number >= _QUICK_LIVES and not full:
+        return
+    script, options = LIVES[number]
+    life = lived(scratch, script, options)
     rng = Random(20240)
-    checked = 0
-    seen = set()
+    checked: set[int] = set()
+    seconds = 0
+    # Every operation is covered, each with some of the ways; all of them are, many times each.
+    for position, operation, policy, files, facts in islice(all_cuts(life, options, rng), 0, None, 2 if full else 10):
+        with noting(f"power cut after operation {position} {operation!r:.90} with policy {policy!r}"):
+            expected = states_between(life, facts, least="acked" if policy == "keep" else "synced")
+            model = durable(files)
+            disk = Disk(model.names)
+            found = recovered(scratch / "cut", files, disk, expected)
+            seconds += second_cuts(scratch, model, disk, found, rng, every=15 if full else 60)
+        checked.add(hash(frozenset(files.items())))
+    tally.add("states after a power cut", len(checked))
+    tally.add("second power cuts, in a recovery or behind it", seconds)
+    assert (800 if full else 150) < len(checked)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(len(LIVES)))
+def test_what_a_recovery_shows_after_a_death_is_durable_with_the_next_sync(
+    scratch: Path, full: bool, tally: Tally, number: int
+) -> None:
+    """The process dies, which loses nothing; the next owner syncs one write, and the power goes: all is there.
+
+    The segments that it replayed were never synced by anybody before: recovery must see to what it relies on.
+    """
+    if number >= _QUICK_LIVES and not full:
+        return
+    script, options = LIVES[number]
+    life = lived(scratch, script, options)
+    rng = Random(20252)
+    for position, operation, model in positions(life, options):
+        if (position + number) % (1 if full else 4):
+            continue
+        with noting(f"death after operation {position} {operation!r:.90}, then a power cut"):
+            disk = Disk(model.names)
+            expected = states_between(life, model.facts, least="acked")
+            found = recovered(scratch / "cut", model.after_cut("keep", rng), disk, expected)
+            prefixes = states_between(life, model.facts, least="synced")
+            seconds = second_cuts(
+                scratch, model.copy(), disk, found, rng, every=8 if full else 25, before_sync=prefixes
+            )
+        tally.add("power cuts in the recovery from a death, or behind it", seconds)
+
+
+def lived(scratch: Path, script: Callable[[Life], None], options: dict[str, object]) -> Life:
+    """Live a script on a disk with a journal."""
+    life = Life(scratch / "store", Disk(), **options)
+    script(life)
+    return life
+
+
+def positions(life: Life, options: dict[str, object]) -> Iterator[tuple[int, Operation, DiskModel]]:
+    """Each operation of the life with the model of the disk behind it; the model goes on."""
     model = DiskModel()
+    for position, operation in enumerate(life.disk.journal):
+        model.apply(operation)
+        if options["wal_sync"] == "every_write":
+            model.facts["synced"] = max(model.facts["acked"], model.facts["synced"])
+        if operation[0] not in {"begun", "acked", "synced"}:
+            yield position, operation, model
+
+
+def all_cuts(
+    life: Life, options: dict[str, object], rng: Random
+) -> Iterator[tuple[int, Operation, str, dict[str, bytes], dict[str, int]]]:
+    """What a cut may leave, for each operation, in as many ways as the model knows; nothing twice."""
+    seen = set()
+    for position, operation, model in positions(life, options):
+        known = tuple(model.facts.values())
+        ways = ((policy, model.after_cut(policy, rng)) for policy in POLICIES)
+        for policy, files in chain(ways, model.single_cuts()):
+            state = hash((frozenset(files.items()), known))
+            if state not in seen:
+                seen.add(state)
+                yield position, operation, policy, files, dict(model.facts)
+
+
+def states_between(life: Life, facts: dict[str, int], *, least: str) -> list[State]:
+    """What may be there: the writes up to the last ``least``, or to one behind it, the last begun at most."""
+    return life.states[facts[least] : facts["begun"] + 1]
+
+
+def durable(files: dict[str, bytes]) -> DiskModel:
+    """A disk that holds just these files, for good."""
+    return DiskModel({name: node for node, name in enumerate(files, 1)}, list(files.values()))
+
+
+def recovered(directory: Path, files: dict[str, bytes], disk: Disk, expected: list[State]) -> State:
+    """Open what was left, compare, put and sync one more write, close; what was found. The disk keeps the journal."""
+    lay_out(directory, files)
+    try:
+        with open_store(directory, disk.open_file_system) as db:
+            found = dict(db.range())
+            assert found in expected, f"not one of {len(expected)} prefixes; files {sorted(files)}; found {found}"
+            disk.note("begun", 1)
+            db.put(*_AFTER, sync=True)
+            disk.note("synced", 1)
+            assert {**found, **dict([_AFTER])} == dict(db.range())
+        return found
+    finally:
+        shutil.rmtree(directory)
+
+
+def second_cuts(
+    scratch: Path,
+    model: DiskModel,
+    disk: Disk,
+    found: State,
+    rng: Random,
+    *,
+    every: int,
+    before_sync: Sequence[State] = (),
+) -> int:
+    """Cut the power in what the recovery did, about once in ``every`` operations, and behind it: all must be there.
+
+    ``before_sync``: what may be there in its place, until the write behind the recovery is synced. Returns how often.
+    """
+    before = before_sync or [found]
+    after = [{**found, **dict([_AFTER])}]
+    cuts = 0
+    offset = rng.randrange(every)
+    model.facts = {"begun": 0, "acked": 0, "synced": 0}
     for position, operation in enumerate(disk.journal):
         model.apply(operation)
-        if "acked" not in model.facts or operation[0] in {"begun", "acked", "synced"}:
+        synced = operation == ("synced", 1)
+        if not synced and (position + offset) % every:
             continue
-        for number, policy in enumerate(POLICIES):
-            files = model.after_cut(policy, rng)
-            state = hash((frozenset(files.items()), *model.facts.values()))
-            # Every operation is covered, each with some of the policies; all of them are, several times each.
-            if (position + number) % every or state in seen:
-                continue
-            seen.add(state)
-            directory = scratch / "cut"
-            try:
-                check(directory, files, life.states, model.facts, kept=policy == "keep")
-            except BaseException as error:
-                error.add_note(f"power cut after operation {position} {operation!r:.90} with policy {policy!r}")
-                raise
-            shutil.rmtree(directory)
-            checked += 1
-    with capsys.disabled():
-        print(  # noqa: T201 - how much was checked is part of the result
-            f"\n{script.__name__} {options}: {len(disk.journal)} operations, {checked} states after a power cut checked"
-        )
-    assert checked > 100
+        policy = "drop" if synced or rng.random() < 0.5 else rng.choice(POLICIES)
+        expected = after if model.facts["synced"] else [*before, *after] if model.facts["begun"] else before
+        with noting(f"and a second cut after operation {position} {operation!r:.90} with policy {policy!r}"):
+            lay_out(scratch / "second", model.after_cut(policy, rng))
+            with open_store(scratch / "second", QuickFileSystem) as db:
+                assert dict(db.range()) in expected
+            shutil.rmtree(scratch / "second")
+            cuts += 1
+    return cuts
+
+
+@contextmanager
+def noting(text: str) -> Iterator[None]:
+    """Say where it failed."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(text)
+        raise

@@ -22,17 +22,16 @@ from lsmproc.formats.block import (
     check_layout,
     decode_columns,
     decode_keys,
-    decode_sequences,
     find_record,
     find_value,
     seal_block,
-    sequence_at,
     sequence_planes,
     tags,
     tags_of,
     unseal_block,
     value_at,
 )
+from lsmproc.formats.byte_planes import decode_sequences, sequence_at
 from lsmproc.formats.compression import Codec
 from lsmproc.protocols import MISSING
 

@@ -14,7 +14,7 @@ from lsmproc.formats.file_names import (
 )
 
 
-@pytest.mark.parametrize("number", [1, 12, 999_999, 1_000_000, (1 << 64) - 1])
+@pytest.mark.parametrize("number", [1, 12, 999_999, 1_000_000, (1 << 63) - 1])
 def test_a_name_is_parsed_back_to_its_kind_and_number(number: int) -> None:
     """All three kinds, short numbers and long ones."""
     assert (FileKind.WAL, number) == parse_file_name(wal_name(number))

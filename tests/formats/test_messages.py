@@ -23,6 +23,7 @@ from lsmproc.formats.messages import (
     JobOutput,
     Message,
     Pace,
+    Progress,
     Ready,
     SegmentEnd,
     Stop,
@@ -51,6 +52,7 @@ MESSAGES: list[Message] = [
     Grant(0),
     Pace(True),
     Stop(),
+    Progress(7),
 ]
 
 

@@ -12,8 +12,10 @@ import pytest
 TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "DURABILITY.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "bench",
     "configs",
     "lsmproc",

@@ -11,6 +11,7 @@ from lsmproc.errors import CorruptionError, DurabilityError
 from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader, batch_body, put_body
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.storage.wal_recovery import ReplayedLog, replay_log
+from lsmproc.storage.wal_rewriting import write_again
 from lsmproc.storage.wal_writer import PwriteWal
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem
 
@@ -231,14 +232,15 @@ def test_a_replayed_segment_is_written_again_before_it_counts_as_durable(tmp_pat
     plan = FaultPlan()
     fs = plan.open_file_system(str(tmp_path))
     Chain(fs).segment(1, b"a")
-    (segment,) = replay(fs).segments
     plan.operations.clear()
+    (segment,) = replay_log(fs, [1], 1, STORE, write_again(fs, [1])).segments
     assert segment.end.end == segment.sync()
     assert ["pwrite 000001.wal", "fdatasync 000001.wal"] == plan.operations
     plan.operations.clear()
-    plan.at, plan.error = 1, 5
+    plan.at, plan.error = 0, 5
     with pytest.raises(DurabilityError):
         segment.sync()
+    segment.close()
     fs.shut()
     assert set() == plan.descriptors
 

@@ -1,4 +1,4 @@
-"""``lsmproc dump``: write records as lines that ``lsmproc load`` reads."""
+"""``lsmproc dump records``: write records as lines that ``lsmproc load`` reads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
 
 _EXAMPLES = """
-lsmproc dump /tmp/store > all.jsonl
-lsmproc dump /tmp/store --prefix user: --output users.tsv
-lsmproc dump /tmp/store | lsmproc load /tmp/copy
+lsmproc dump records /tmp/store > all.jsonl
+lsmproc dump records /tmp/store --prefix user: --output users.tsv
+lsmproc dump records /tmp/store | lsmproc load /tmp/copy
 """
 _RECORDS_PER_WRITE = 500
 
@@ -32,13 +32,14 @@ def add_to(commands: Commands) -> None:
     """Declare the command."""
     parser = add_command(
         commands,
-        "dump",
+        "records",
         run,
         summary="write records as JSON lines or TSV, for lsmproc load",
         details='Exact for any bytes: what is not UTF-8 is "key_base64" or "value_base64" in JSON; TSV holds the\n'
         "bytes themselves, with \\t \\n \\r \\\\ for tab, line feed, carriage return and backslash.",
         examples=_EXAMPLES,
     )
+    parser.set_defaults(command="dump records")
     add_store(parser)
     add_range(parser)
     form = parser.add_mutually_exclusive_group()
