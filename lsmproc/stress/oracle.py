@@ -96,15 +96,16 @@ class Oracle:
         unreadable: Collection[bytes],
         *,
         torn: bool,
+        synced: bool = True,
     ) -> tuple[bool, list[Problem]]:
         """Look at what can be read of a damaged copy of the store, without learning from it.
 
         ``cycle`` has these acknowledgements and is not finished. All of it must be there but for ``unreadable`` keys;
-        if the log was damaged (``torn``) a prefix is right too, with all that was durable. Returns whether something
-        of the cycle is missing, and what is wrong.
+        if the log was damaged (``torn``) a prefix is right too, with all that was durable, unless nothing can tell
+        where the log ended (not ``synced``). Returns whether something of the cycle is missing, and what is wrong.
         """
         streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
-        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks))
+        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks) if synced else 0)
         touched = copy.ignore(unreadable)
         left, wrong = copy.survivors(self._value, found, self._seed)
         problems = [Problem(kind, text) for kind, text in wrong]

@@ -109,14 +109,15 @@ def _no_crc() -> None:
     """A frame of the log counts if it can be decoded."""
     crc32 = _original(log_format, "crc32")
 
-    def unchecked(data: Any, flat: Any, checksum: int, checked: Any = log_format._checked) -> Any:  # noqa: SLF001
+    def unchecked(decode: Callable[..., Any], *arguments: Any) -> Any:
         _replace(log_format, "crc32", lambda *_: _EveryChecksum())
         try:
-            return checked(data, flat, checksum)
+            return decode(*arguments)
         finally:
             _replace(log_format, "crc32", crc32)
 
-    _replace(log_format, "_checked", unchecked)
+    for name in ("_checked", "decode_frame"):
+        _replace(log_format, name, partial(unchecked, _original(log_format, name)))
 
 
 def _reused_sequence() -> None:
