@@ -3,8 +3,7 @@
 Each field says what it decides, when to change it and what that costs; ``LSMConfig.explain(name)`` prints the same.
 Sizes are bytes and times are in the unit that ends the field's name; both may also be given as text ("64MiB",
 "250ms") and are whole numbers afterwards (a type checker accepts the text in ``from_options``, not in the
-constructor). A value that cannot work is refused when the config is made, and ``ConfigError.problems`` then lists
-everything that is wrong with it.
+constructor). A config that cannot work is refused when it is made; ``ConfigError.problems`` lists all that is wrong.
 """
 
 from __future__ import annotations
@@ -360,12 +359,10 @@ class LSMConfig:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], /, *, profile: str | None = None, **overrides: Any) -> Self:
-        """The options in a TOML file, over a profile if one is named, under ``overrides``.
-
-        Raises ConfigError with file and line of each problem, and OSError if the file cannot be read.
-        """
-        below = (profile_layer(profile),) if profile is not None else ()
-        return cls._of_layers(*below, read_toml(path), Layer(overrides))
+        """The options in a TOML file, over a profile if given, under ``overrides``. Raises ConfigError, OSError."""
+        return cls._of_layers(
+            *([profile_layer(profile)] if profile is not None else []), read_toml(path), Layer(overrides)
+        )
 
     def replace(self, **changes: Any) -> Self:
         """A copy with these changes, checked anew."""
@@ -382,8 +379,7 @@ class LSMConfig:
 
     def filter_bits_at(self, level: int) -> int:
         """Bits of filter per key of a table in ``level``; 0 without a filter."""
-        by_level = self.bloom_bits_per_key
-        return by_level[min(level, len(by_level) - 1)] if self.filter != "none" else 0
+        return self.bloom_bits_per_key[: level + 1][-1] if self.filter != "none" else 0
 
     def compression_at(self, *, bottommost: bool) -> str:
         """Codec of a new table: ``bottommost`` says that nothing lies below it."""
