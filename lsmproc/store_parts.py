@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
@@ -128,7 +128,7 @@ class StoreParts:
             self.statistics,
             store_uuid=opened.store_uuid,
             epoch=opened.version_set.current.epoch,
-            options_for=self._table_options,
+            options_for=partial(table_options, self.config),
             droppable_below=self._droppable_below,
             flush_workers=self.env.flush_workers,
             compaction_workers=self.env.compaction_workers,
@@ -245,21 +245,24 @@ class StoreParts:
             if self.log is not None and self.log.dirty and self.write_path.usable:
                 self.write_path.sync()
 
-    def _table_options(self, level: int, bottommost: bool) -> TableOptions:
-        config = self.config
-        return TableOptions(
-            table_format=config.table_format,
-            block_bytes=config.block_bytes,
-            compression=config.compression_at(bottommost=bottommost),
-            filter_kind=config.filter,
-            filter_bits_per_key=config.filter_bits_at(level),
-            max_file_bytes=config.sstable_max_bytes,
-        )
-
     def _droppable_below(self) -> int:
         """Tombstones of a lower sequence number are old enough to go: sequence numbers are wall clock times."""
         seconds = self.config.tombstone_retention_seconds
         return max(0, self.fs.now_ns() - seconds * 1_000_000_000) if seconds else _NO_RETENTION
+
+
+def table_options(config: LSMConfig, level: int, bottommost: bool) -> TableOptions:
+    """How a table of ``level`` is written; ``bottommost`` says that nothing lies below it."""
+    bits = config.bloom_bits_per_key
+    compression = config.bottommost_compression if bottommost else None
+    return TableOptions(
+        table_format=config.table_format,
+        block_bytes=config.block_bytes,
+        compression=compression or config.compression,
+        filter_kind=config.filter,
+        filter_bits_per_key=bits[min(level, len(bits) - 1)] if config.filter != "none" else 0,
+        max_file_bytes=config.sstable_max_bytes,
+    )
 
 
 def _closed_error() -> ClosedError:

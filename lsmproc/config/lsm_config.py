@@ -3,7 +3,8 @@
 Each field says what it decides, when to change it and what that costs; ``LSMConfig.explain(name)`` prints the same.
 Sizes are bytes and times are in the unit that ends the field's name; both may also be given as text ("64MiB",
 "250ms") and are whole numbers afterwards (a type checker accepts the text in ``from_options``, not in the
-constructor). A config that cannot work is refused when it is made; ``ConfigError.problems`` lists all that is wrong.
+constructor). A value that cannot work is refused when the config is made, and ``ConfigError.problems`` then lists
+everything that is wrong with it.
 """
 
 from __future__ import annotations
@@ -359,10 +360,12 @@ class LSMConfig:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], /, *, profile: str | None = None, **overrides: Any) -> Self:
-        """The options in a TOML file, over a profile if given, under ``overrides``. Raises ConfigError, OSError."""
-        return cls._of_layers(
-            *([profile_layer(profile)] if profile is not None else []), read_toml(path), Layer(overrides)
-        )
+        """The options in a TOML file, over a profile if one is named, under ``overrides``.
+
+        Raises ConfigError with file and line of each problem, and OSError if the file cannot be read.
+        """
+        below = (profile_layer(profile),) if profile is not None else ()
+        return cls._of_layers(*below, read_toml(path), Layer(overrides))
 
     def replace(self, **changes: Any) -> Self:
         """A copy with these changes, checked anew."""
@@ -376,14 +379,6 @@ class LSMConfig:
     def explain(cls, name: str) -> str:
         """What a setting decides, accepts and costs. Raises ConfigError for an unknown name."""
         return explain(fields(cls), name)
-
-    def filter_bits_at(self, level: int) -> int:
-        """Bits of filter per key of a table in ``level``; 0 without a filter."""
-        return self.bloom_bits_per_key[: level + 1][-1] if self.filter != "none" else 0
-
-    def compression_at(self, *, bottommost: bool) -> str:
-        """Codec of a new table: ``bottommost`` says that nothing lies below it."""
-        return self.bottommost_compression or self.compression if bottommost else self.compression
 
     def __repr__(self) -> str:
         """The settings that differ from their defaults, as the call that makes them."""
