@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
-from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
+from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, records_of
 from lsmproc.iterators.short_ranges import FIRST_RECORDS
 from lsmproc.read_view import ClosedView, ReadView
 from lsmproc.record_limits import checked_bound, checked_key
@@ -110,12 +110,16 @@ def scan_range(
 ) -> Iterator[tuple[bytes, bytes]]:
     """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
     first, end = checked_range(start, stop, prefix)
-    return scan(lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache), first, end, reverse=reverse)
+    if first is not None and end is not None and first >= end:
+        return iter(())
+    return records_of(pin.windows(first, end, reverse, fill_cache), reverse=reverse)
 
 
 def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:
     """The bounds of a range given by its ends or by a prefix. Raises TypeError."""
     if prefix is None:
+        if type(start) is bytes and stop is None:
+            return start, None
         return checked_bound(start, "start"), checked_bound(stop, "stop")
     if start is not None or stop is not None:
         raise TypeError("a range is given by start and stop or by prefix, not by both")

@@ -21,7 +21,7 @@ from lsmproc.record_limits import (
     checked_key,
     checked_value,
 )
-from lsmproc.snapshot import Snapshot, checked_snapshot, iterate, scan_range
+from lsmproc.snapshot import Pin, Snapshot, checked_snapshot, iterate, scan_range
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.write_batch import WriteBatch
@@ -153,7 +153,7 @@ class LSMStore:
                 start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache
             )
         self._statistics.scans += 1
-        return scan_range(self._parts.pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
+        return scan_range(Pin(self._write_path), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
 
     def iterator(
         self,

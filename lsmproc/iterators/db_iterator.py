@@ -60,11 +60,17 @@ def scan(
     first, end = _half_open(start, stop, include_start, include_stop)
     if end is not None and first is not None and first >= end:
         return iter(_NOTHING)
-    windows = _live_windows(make_windows(first, end, reverse))
+    windows = make_windows(first, end, reverse)
     if include_key and include_value:
-        return chain.from_iterable(starmap(_reversed_records if reverse else zip, windows))
+        return records_of(windows, reverse=reverse)
+    windows = _live_windows(windows)
     shape = _Shape(reverse, include_key, include_value)
     return chain.from_iterable(_Window(keys, values, shape, 0).records for keys, values in windows)
+
+
+def records_of(windows: Iterator[Columns], *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    """The live records of windows, in the direction they come in; C-driven."""
+    return chain.from_iterable(starmap(_reversed_records if reverse else zip, _live_windows(windows)))
 
 
 def _reversed_records(keys: list[bytes], values: list[Any]) -> Iterator[tuple[bytes, Any]]:

@@ -166,21 +166,14 @@ class BlockTableReader:
         """See TableReader.part."""
         if reverse:
             return self._part_reverse(start, stop, fill_cache=fill_cache)
-        last_keys, blocks, partition = self._state
+        last_keys, _, partition = self._state
         index = 0 if start is None else bisect_left(last_keys, start)
-        if index < len(last_keys):
-            raw = blocks[index]
-        else:
+        if index >= len(last_keys):
             found = self._partition_of(b"" if start is None else start)
             if found is None:
                 return None
             partition, index = found
-            raw = partition.slots.blocks[index]
-        if raw is None:
-            raw = self._fetch(partition, index, fill_cache=fill_cache)
-        else:
-            partition.slots.hit[index] = 1
-            self._cache.hits += 1
+        raw = self._block(partition, index, fill_cache=fill_cache)
         keys = decode_keys(raw)
         low = 0 if start is None else bisect_left(keys, start)
         last_key = keys[-1]
