@@ -331,12 +331,12 @@ class WritePath:
             if isinstance(self.view, ReadView):
                 self.view = self.view.with_version(version, flushed)
 
-    def oldest_segment(self, besides: ImmutableMemtable) -> int:
-        """Number of the oldest segment that is needed once the memtable ``besides`` is in a table."""
+    def live_segments(self, besides: ImmutableMemtable) -> tuple[tuple[int, int], ...]:
+        """(number, synced end) of the segments that are needed once the memtable ``besides`` is in a table."""
         with self._mutex:
-            waiting = [each for each in self.view.immutables if each is not besides]
+            ends = [end for each in self.view.immutables if each is not besides for end in each.segments]
             # After an interrupted rotation the segments of ``besides`` may count as those of the memtable as well.
-            return waiting[-1].segments[0].number if waiting else self._log.oldest_number(besides.segments)
+            return self._log.live_segments(ends, besides.segments)
 
     def take_snapshot(self) -> tuple[ReadView, int, int]:
         """The current view, its sequence number, and the token that ends their keeping. Raises ClosedError."""
