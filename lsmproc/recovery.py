@@ -158,17 +158,7 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
         replayed.close()
         raise
     try:
-        log_number = replayed.segments[0].number if replayed.segments else wal.number
-        # What goes in step 6 is not listed, and what was listed before goes only then.
-        live = [*((segment.number, segment.synced_end) for segment in replayed.segments), (wal.number, 0)]
-        version = version.apply(
-            VersionEdit(
-                epoch=version.epoch + 1,
-                log_number=log_number,
-                next_file_number=numbers.next,
-                segments=tuple(live),
-            )
-        )
+        version = version.apply(_opening_edit(version.epoch + 1, replayed, wal.number, numbers.next))
         make_manifest = LogManifest if config.manifest == "log" else SnapshotManifest
         manifest: Manifest = make_manifest(fs, recovered.store_uuid, version, numbers.take)
         try:
@@ -184,6 +174,12 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
         raise
     version_set = VersionSet(manifest, version, numbers)
     return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, wal, last_sequence)
+
+
+def _opening_edit(epoch: int, replayed: ReplayedLog, wal_number: int, next_file_number: int) -> VersionEdit:
+    """What the manifest learns in step 5: what goes in step 6 is not listed, and what was listed goes only then."""
+    live = (*((segment.number, segment.synced_end) for segment in replayed.segments), (wal_number, 0))
+    return VersionEdit(epoch=epoch, log_number=live[0][0], next_file_number=next_file_number, segments=live)
 
 
 def _replay(fs: FileSystem, segments: list[int], version: Version, store_uuid: bytes) -> ReplayedLog:
