@@ -271,7 +271,7 @@ class LSMStore:
     ) -> CompactionResult:
         """Merge a level, or its tables of [start, stop), into the one below; the last level is rewritten.
 
-        Raises TypeError, ValueError for no such level, TimeoutError (the merge goes on), BackgroundError.
+        Raises TypeError, ValueError for no such level, TimeoutError (the merge goes on), BackgroundError, StorageError.
         """
         if type(level) is not int:
             raise TypeError(f"a level is a number from 0 to {LEVEL_COUNT - 1}, not {type(level).__name__}")

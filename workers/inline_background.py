@@ -25,6 +25,7 @@ from lsmproc.workers.job_run import (
     OpenFileSystem,
     Request,
     closed,
+    failed,
     load_runner,
     run_job,
 )
@@ -90,11 +91,15 @@ class InlineBackground:
             if self._draining:
                 return
             self._draining = True
-        while (next_task := self._next_task()) is not None:
-            try:
-                next_task()
-            except Exception:
-                logging.getLogger("lsmproc.workers").exception("a callback of a background job failed")
+        try:
+            while (next_task := self._next_task()) is not None:
+                try:
+                    next_task()
+                except Exception:
+                    logging.getLogger("lsmproc.workers").exception("a callback of a background job failed")
+        except BaseException:
+            self._draining = False  # What waits is run by the next call.
+            raise
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._lock:
@@ -107,8 +112,11 @@ class InlineBackground:
         if self._closing:
             on_reply(closed(request))
             return
-        runner = load_runner(self._runner_names[not isinstance(request, FlushRequest)])
-        reply = run_job(runner, request, partial(self._grant, priority), self._open_file_system)
+        try:
+            runner = load_runner(self._runner_names[not isinstance(request, FlushRequest)])
+            reply = run_job(runner, request, partial(self._grant, priority), self._open_file_system)
+        except MemoryError as error:  # Before the job began; without an answer it would be under way for ever.
+            reply = failed(request, error)
         on_reply(closed(request) if reply is None else reply)
 
     def _grant(self, priority: Priority, size: int) -> None:

@@ -163,7 +163,7 @@ def _rotated_log_not_replayed() -> None:
 
     def newest_only(fs: Any, numbers: Any, log_number: int, *rest: Any, **options: Any) -> Any:
         used = sorted(n for n in numbers if n >= log_number and not is_blank(fs, wal_name(n)))
-        return replay_log(fs, used[-1:], used[-1] if used else log_number, *rest, **options)
+        return replay_log(fs, used[-1:], used[-1] if used else log_number, *rest, **{**options, "listed": ()})
 
     _replace(recovery, "replay_log", newest_only)
 
