@@ -353,7 +353,7 @@ class LSMStore:
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
-        return not self._finalizer.alive
+        return self._parts.closed
 
     # The end
 
@@ -366,10 +366,10 @@ class LSMStore:
             timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
         """
         try:
-            if flush and self._finalizer.alive and not self.config.read_only:
+            if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)
         finally:
-            self._finalizer.detach()
+            # What an interrupt leaves open is closed by another close, or when the store is forgotten.
             self._parts.close(timeout)
 
     def __enter__(self) -> Self:
