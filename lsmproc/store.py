@@ -369,8 +369,8 @@ class LSMStore:
             if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)
         finally:
-            # What an interrupt leaves open is closed by another close, or when the store is forgotten.
             self._parts.close(timeout)
+            self._finalizer.detach()  # Not after an interrupt: what that leaves open is closed again, or at the end.
 
     def __enter__(self) -> Self:
         """The store itself, to be closed at the end of the block. Raises ClosedError."""
