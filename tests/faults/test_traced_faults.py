@@ -134,8 +134,8 @@ def run_traced(directory: Path, calls: str, action: str, names: Names, at: int) 
 
 
 def check_calls(run: Run, where: str) -> None:
-    """Reads never fail, and after a failed sync of the log no write of that life is taken."""
-    assert set(run.outcomes("read")) <= {"ok"}, where
+    """Reads fail only where a table cannot be opened; after a failed sync of the log no write of that life is taken."""
+    assert set(run.outcomes("read")) <= ({"ok", "StorageError"} if "EMFILE" in where else {"ok"}), where
     poisoned = False
     for step, number, outcome in run.lines:
         if step == "open":
