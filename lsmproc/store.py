@@ -369,8 +369,8 @@ class LSMStore:
             if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)
         finally:
-            self._parts.close(timeout)
-            self._finalizer.detach()  # Not after an interrupt: what that leaves open is closed again, or at the end.
+            self._finalizer.detach()
+            self._parts.close(timeout)  # What an interrupt leaves open is closed by another close.
 
     def __enter__(self) -> Self:
         """The store itself, to be closed at the end of the block. Raises ClosedError."""
