@@ -187,10 +187,10 @@ class LogSegments:
     def close(self) -> None:
         """Close everything; what was not synced stays in the log. Idempotent."""
         with self._spare_lock:
-            self._closed = True
-            spare, self._spare = self._spare, None
-        if spare is not None:
-            self._discard(spare)
+            self._closed = True  # From here on nobody makes a spare.
+        if self._spare is not None:
+            self._discard(self._spare)
+            self._spare = None
         with self._sync_lock:
             for wal in self._unsynced:
                 wal.close()

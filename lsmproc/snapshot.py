@@ -27,9 +27,11 @@ class Pin:
 
     def __init__(self, write_path: WritePath) -> None:
         """Pin the present state of the store."""
-        self._token = 0
+        # First: whatever interrupts the rest, ``close`` releases what was taken.
+        self._token: object | None = None
         self.write_path = write_path
-        self._view, self.sequence, self._token = write_path.take_snapshot()
+        self._token = object()
+        self._view, self.sequence = write_path.take_snapshot(self._token)
 
     @property
     def view(self) -> ReadView:
@@ -63,10 +65,10 @@ class Pin:
 
         Takes no lock: the garbage collector calls it wherever it likes.
         """
-        token, self._token = self._token, 0
-        if token:
+        if self._token:
             self._view = CLOSED_VIEW  # type: ignore[assignment]
-            self.write_path.release_snapshot(token)
+            self.write_path.release_snapshot(self._token)
+            self._token = None  # Last: a close that was interrupted is done again. To release twice does no harm.
 
     def __del__(self) -> None:
         """Let go, if nobody did."""

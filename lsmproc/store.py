@@ -353,7 +353,7 @@ class LSMStore:
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
-        return not self._finalizer.alive
+        return self._parts.closed
 
     # The end
 
@@ -366,11 +366,11 @@ class LSMStore:
             timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
         """
         try:
-            if flush and self._finalizer.alive and not self.config.read_only:
+            if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)
         finally:
             self._finalizer.detach()
-            self._parts.close(timeout)
+            self._parts.close(timeout)  # What an interrupt leaves open is closed by another close.
 
     def __enter__(self) -> Self:
         """The store itself, to be closed at the end of the block. Raises ClosedError."""

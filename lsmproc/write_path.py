@@ -340,16 +340,16 @@ class WritePath:
             # After an interrupted rotation the segments of ``besides`` may count as those of the memtable as well.
             return self._log.live_segments(ends, besides.segments)
 
-    def take_snapshot(self) -> tuple[ReadView, int, int]:
-        """The current view, its sequence number, and the token that ends their keeping. Raises ClosedError."""
+    def take_snapshot(self, token: object) -> tuple[ReadView, int]:
+        """The current view and its sequence number, kept until ``token`` is released. Raises ClosedError."""
         with self._mutex:
             if not isinstance(self.view, ReadView):
                 self._check_usable()
             self._relieve()
-            return self.view, self.last_sequence, self._snapshots.take(self.last_sequence)
+            return self.view, self._snapshots.take(self.last_sequence, token)
 
-    def release_snapshot(self, token: int) -> None:
-        """Stop keeping what a snapshot shows. Takes no lock: the garbage collector may call it at any instruction."""
+    def release_snapshot(self, token: object) -> None:
+        """See LiveSnapshots.release."""
         self._snapshots.release(token)
 
     @property

@@ -113,8 +113,8 @@ class DBIterator:
     ) -> None:
         """Stand before the first record (in reverse: the last one) of the range; nothing is read yet.
 
-        ``on_close`` is called once, by close() or by the garbage collector, then in any thread and at any
-        moment: it must take no lock that its caller may hold.
+        ``on_close`` is called by close() or by the garbage collector, then in any thread and at any moment: it must
+        take no lock that its caller may hold. It is called once, or again if the first close was interrupted.
         """
         self._closed = False
         self._on_close = on_close
@@ -184,13 +184,13 @@ class DBIterator:
 
     def close(self) -> None:
         """Let go of the state of the store that this iterator reads. Idempotent."""
-        if self._closed:
+        if self._closed and self._on_close is None:
             return
         self._closed = True
         self._stand_at(None)
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None  # Last: a close that was interrupted is done again.
 
     @property
     def closed(self) -> bool:
@@ -210,8 +210,8 @@ class DBIterator:
 
     def __del__(self) -> None:
         """Close, if nobody did."""
-        # An iterator whose constructor was interrupted has no _closed, and nothing to give back.
-        if not getattr(self, "_closed", True):
+        # An iterator whose constructor was interrupted has no _window, and has read nothing.
+        if getattr(self, "_window", None) is not None:
             self.close()
 
     def __reduce__(self) -> NoReturn:
