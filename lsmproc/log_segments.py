@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import DurabilityError, StorageError
+from lsmproc.errors import DurabilityError, StorageError, copy_of
 from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class LogSegments:
         self._newest_number = current.number  # of the current segment, or of the one that a rotation goes to
         self._closed = False
         self._trusted = True  # whether the kernel has written what it was told to
+        self._failure: StorageError | None = (
+            None  # of a sync; the kernel tells of it once, and says yes to the next one
+        )
         self._name_unsynced = True  # the current segment's name may not survive power loss yet
         self._sync_lock = threading.Lock()  # held over syncs, and to close what might be being synced
         self._spare_lock = threading.Lock()  # held for an instant
@@ -150,28 +153,24 @@ class LogSegments:
         """Sync every finished segment, oldest first, then ``wal``; returns the end of ``wal`` that this covers.
 
         Returns 0 if ``wal`` was synced and closed, or flushed, since the caller looked. Raises DurabilityError,
-        which is final.
+        which is final: every later sync raises it too.
         """
         with self._sync_lock:
+            if self._failure is not None:
+                raise copy_of(self._failure)
             if wal is not self.current and wal not in self._unsynced:
                 return 0
-            self._trusted = False
-            while self._unsynced and self._unsynced[0] is not wal:
-                self._unsynced[0].sync()
-                self._unsynced.pop(0).close()
-            durable_end = wal.sync()
-            if self._name_unsynced:
-                # No commit is durable in a file whose name is not. A rotation may set this again meanwhile: so it is
-                # cleared before the sync, which covers every name that was there when it was cleared.
-                try:
-                    self._name_unsynced = False
-                    self._fs.sync_directory()
-                except BaseException as error:
-                    self._name_unsynced = True
-                    if not isinstance(error, StorageError):
-                        raise
-                    text = f"the name of a log segment could not be synced: {error.strerror}"
-                    raise DurabilityError(error.errno, text, wal.name) from error
+            try:
+                self._trusted = False
+                while self._unsynced and self._unsynced[0] is not wal:
+                    self._unsynced[0].sync()
+                    self._unsynced.pop(0).close()
+                durable_end = wal.sync()
+                if self._name_unsynced:
+                    self._sync_name(wal)
+            except StorageError as error:
+                self._failure = error
+                raise
             self.syncs += 1
             self._trusted = True
             return durable_end
@@ -206,6 +205,22 @@ class LogSegments:
         self._closed = True
         self._sync_lock = threading.Lock()
         self._spare_lock = threading.Lock()
+
+    def _sync_name(self, wal: Wal) -> None:
+        """No commit is durable in a file whose name is not.
+
+        A rotation may note another name meanwhile: so the note is cleared before the sync, which covers every name that
+        was there when it was cleared.
+        """
+        try:
+            self._name_unsynced = False
+            self._fs.sync_directory()
+        except BaseException as error:
+            self._name_unsynced = True
+            if not isinstance(error, StorageError):
+                raise
+            text = f"the name of a log segment could not be synced: {error.strerror}"
+            raise DurabilityError(error.errno, text, wal.name) from error
 
     def _keep(self, spare: Wal) -> None:
         """Have the next rotation try again with the segment of one that failed, whatever is in its header."""

@@ -203,6 +203,9 @@ class Manifest(Protocol):
     def append(self, edit: VersionEdit, after: Version) -> None:
         """Make ``edit`` survive power loss; ``after`` is the version it leads to."""
 
+    def doubt(self) -> None:
+        """Record a whole new state with the next edit: whether the last edit counts is not known."""
+
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
 

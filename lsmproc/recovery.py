@@ -233,5 +233,8 @@ class _NoManifest:
         """Never called: there is no background work."""
         raise NotImplementedError
 
+    def doubt(self) -> None:
+        """Never called, as ``append``."""
+
     def close(self) -> None:
         """Nothing is open."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lsmproc.errors import NoSpaceError
+from lsmproc.errors import DurabilityError, NoSpaceError
 from lsmproc.formats.log_format import put_body
 from lsmproc.log_segments import LogSegments
 from lsmproc.storage.file_system import FileSystem
@@ -145,3 +145,15 @@ def test_a_rotation_that_finds_no_room_changes_nothing_and_the_next_one_works(
     replayed = replay_log(fs, [1, 2], 1, b"u" * 16)
     assert [b"key", b"later", b"last"] == list(replayed.records)
     assert () == replayed.unusable
+
+
+def test_no_sync_succeeds_after_one_has_failed(log_of: Callable[..., LogSegments], plan: FaultPlan) -> None:
+    """The kernel tells of a failure once: a second sync would say yes to bytes that are gone."""
+    log = log_of()
+    log.current.append(put_body(1, b"key", b"value"), 1)
+    plan.kinds, plan.at, plan.error = frozenset({"fdatasync"}), 0, errno.EIO
+    plan.operations.clear()
+    for _ in range(3):
+        with pytest.raises(DurabilityError):
+            log.sync(log.current)
+    assert 1 == len(plan.operations)

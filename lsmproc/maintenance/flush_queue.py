@@ -118,11 +118,15 @@ class FlushQueue:
     def _answered(self, immutable: ImmutableMemtable, reply: FlushDone | CompactionDone | JobFailed) -> None:
         if reply.attempt > 1:
             self._tree.remove_attempts(self._epoch, reply.job, reply.attempt + isinstance(reply, JobFailed))
-        if isinstance(reply, FlushDone):
-            self._running[immutable] = reply
-            self._install_in_order()
-        elif isinstance(reply, JobFailed):
-            self._failed(immutable, reply)
+        try:
+            if isinstance(reply, FlushDone):
+                self._running[immutable] = reply
+                self._install_in_order()
+            elif isinstance(reply, JobFailed):
+                self._failed(immutable, reply)
+        except BaseException:
+            self._running.pop(immutable, None)  # Whatever was done of it: as long as it waits, it is flushed again.
+            raise
         self._on_change()
 
     def _install_in_order(self) -> None:

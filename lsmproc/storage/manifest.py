@@ -131,6 +131,10 @@ class LogManifest:
                 return
         self.replace(after)
 
+    def doubt(self) -> None:
+        """Have the next edit begin a new manifest: whether the last one counts is not known."""
+        self._whole = False
+
     def replace(self, version: Version) -> None:
         """Go on in a new manifest that begins at ``version``. Raises StorageError, with the promise of ``append``."""
         self._whole = False  # Until CURRENT names the new file, whatever happens on the way.
@@ -216,6 +220,9 @@ class SnapshotManifest:
     def append(self, edit: VersionEdit, after: Version) -> None:  # noqa: ARG002 - the protocol's signature
         """Make the edit durable by writing the version it leads to."""
         self._live.replace(after)
+
+    def doubt(self) -> None:
+        """Nothing to do: every edit begins a new manifest."""
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""

@@ -61,12 +61,19 @@ class VersionSet:
         with self._lock:
             edit = replace(edit, next_file_number=max(self.numbers.next, self.current.next_file_number))
             after = self.current.apply(edit)
-            self._manifest.append(edit, after)
             sizes = {file.number: file.size for _, file in self.current.files()}
             moved = {file.number for _, file in edit.added}
-            self._retired.update((number, sizes[number]) for _, number in edit.removed if number not in moved)
+            retired = {number: sizes[number] for _, number in edit.removed if number not in moved}
+            retired.update(self._retired)
             self._held.add(after)
-            self.current = after
+            try:
+                self._manifest.append(edit, after)
+                self.current = after
+                self._retired = retired
+            except BaseException:
+                # The edit may be in the manifest, and what follows may not know: then it must not follow it there.
+                self._manifest.doubt()
+                raise
             return after
 
     def take_obsolete(self) -> list[int]:

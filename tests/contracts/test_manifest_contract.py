@@ -308,3 +308,17 @@ def test_a_manifest_under_another_number_is_corruption(fs: FaultyFileSystem, tmp
     with pytest.raises(CorruptionError) as caught:
         read(fs.path)
     assert name == caught.value.file
+
+
+@MANIFESTS
+def test_after_a_doubt_the_next_edit_is_a_whole_state(fs: FaultyFileSystem, make_manifest: MakeManifest) -> None:
+    """An edit whose writer never learnt that it was recorded does not count beside what was written after it."""
+    numbers = FileNumbers(1)
+    manifest = make_manifest(fs, STORE, Version(), numbers.take)
+    lost = VersionEdit(added=((0, table(50)),))
+    manifest.append(lost, Version().apply(lost))
+    manifest.doubt()
+    kept = VersionEdit(added=((0, table(51)),))
+    manifest.append(kept, Version().apply(kept))
+    manifest.close()
+    assert [(0, 51)] == shape(read(fs.path))

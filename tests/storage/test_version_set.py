@@ -20,14 +20,22 @@ class MemoryManifest:
 
     def __init__(self) -> None:
         self.edits: list[VersionEdit] = []
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
+        self.doubted = False
+        self.late = False  # the failure comes once the edit is recorded
 
     def append(self, edit: VersionEdit, after: Version) -> None:
         """Remember the edit."""
-        if self.failure is not None:
+        if self.failure is not None and not self.late:
             raise self.failure
         self.edits.append(edit)
         assert after.next_file_number == edit.next_file_number
+        if self.failure is not None:
+            raise self.failure
+
+    def doubt(self) -> None:
+        """Remember that, too."""
+        self.doubted = True
 
     def close(self) -> None:
         """Nothing is open."""
@@ -98,4 +106,17 @@ def test_a_table_that_moved_to_another_level_is_not_obsolete(version_set: Versio
     """Its file lives on under another level."""
     version_set.log_and_apply(VersionEdit(removed=((0, 1),), added=((1, table(1)),)))
     gc.collect()
+    assert [] == version_set.take_obsolete()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_edit_that_may_have_been_recorded_is_not_followed_by_another_one(
+    version_set: VersionSet, manifest: MemoryManifest, late: bool
+) -> None:
+    """An interrupt may come when the edit is in the manifest and not in memory: the next state is written whole."""
+    before = version_set.current
+    manifest.failure, manifest.late = KeyboardInterrupt(), late
+    with pytest.raises(KeyboardInterrupt):
+        version_set.log_and_apply(VersionEdit(removed=((0, 1),)))
+    assert (True, before) == (manifest.doubted, version_set.current)
     assert [] == version_set.take_obsolete()
