@@ -227,13 +227,17 @@ class _Verification:
 
     def _note_leftovers(self, manifest: RecoveredManifest) -> None:
         live = {table_name(file.number) for _, file in manifest.version.files()} | {manifest_name(manifest.number)}
+        fate = "is not part of the store any more; the next open removes it"
+        if any(problem.damage for problem in self._report.problems):
+            # The manifest itself may have lost what named the file.
+            fate = "is not named by the manifest; the store is damaged, so leave it for lsmproc repair"
         for name in self._names:
             parsed = parse_file_name(name)
             if parsed is None:
                 if name not in _OWN_NAMES:
                     self._report.notes.append(f"{name} is no file of a store; it is left alone")
             elif name not in live and (parsed[0] is not FileKind.WAL or parsed[1] < manifest.version.log_number):
-                self._report.notes.append(f"{name} is not part of the store any more; the next open removes it")
+                self._report.notes.append(f"{name} {fate}")
         unfinished = self._fs.list_directory(TMP_DIRECTORY)
         self._report.notes += [f"{TMP_DIRECTORY}/{name} is unfinished; the next open removes it" for name in unfinished]
 

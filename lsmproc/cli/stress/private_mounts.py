@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -34,9 +34,13 @@ def run_with_private_mounts(plan: StressPlan, not_tried: Sequence[NotTried], arg
     words += ["--dir", arguments.dir] if arguments.dir else []
     words += ["--json"] if arguments.json else []
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "lsmproc", *words]
-    # It gets the Ctrl-C of the terminal as well, and ends with its report.
+    # In a session of its own, so that it gets each Ctrl-C once, from here, and ends with its report.
     told = json.dumps([asdict(each) for each in not_tried])
-    child = subprocess.Popen(command, env={**os.environ, _NAMESPACE: told})  # noqa: S603 - this very command
+    child = subprocess.Popen(  # noqa: S603 - this very command
+        command, env={**os.environ, _NAMESPACE: told}, start_new_session=True
+    )
     while True:
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             return child.wait()
+        except KeyboardInterrupt:
+            child.send_signal(signal.SIGINT)
