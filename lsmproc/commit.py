@@ -24,14 +24,13 @@ _GROUP_MAX_BYTES = 1 << 20
 class Commit:
     """Records that become part of the store together, and what has become of them. Used under the mutex."""
 
-    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "size", "sync", "turn", "values")
+    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "sync", "turn", "values")
 
     def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
         """Wait to be written: None among the values is a deletion; ``sync`` asks for durability."""
         self.keys = keys
         self.values = values
         self.sync = sync
-        self.size = sum(map(len, keys)) + sum(map(len, filter(None, values)))
         self.sequence = 0  # once it is in the log
         self.published = False
         self.done = False
@@ -39,6 +38,11 @@ class Commit:
         self.error: Error | None = None
         self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
         self.turn.acquire()
+
+    @property
+    def size(self) -> int:
+        """Bytes of its keys and values."""
+        return sum(map(len, self.keys)) + sum(map(len, filter(None, self.values)))
 
     def body(self, sequence: int) -> bytes:
         """What the log holds of it. REQUIRES: it has records."""
