@@ -15,8 +15,7 @@ follows another, the exception becomes the store's failure, and the next open fi
 Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the
 others queue as in LevelDB: the first in the queue leads, commits everything queued behind it in one group, and
 hands the lead on. A leader that an exception takes away hands on what it has not finished: what is in the log
-already is published, and waits for its sync only. The mutex is never held over a sync, so readers that need it for
-an instant (a snapshot is taken, a new version installed) never wait for the disk.
+already is published, and waits for its sync only. The mutex is never held over a sync: no reader waits for the disk.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.commit import Commit, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
-from lsmproc.formats.log_format import put_body
+from lsmproc.formats.log_format import delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
 
@@ -90,8 +89,8 @@ class WritePath:
 
     # Writing
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Commit one record without a sync of its own. REQUIRES: checked arguments. Raises what ``commit`` raises."""
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Commit one record without a sync of its own; see ``commit``, which this is a short way through."""
         rotated = False
         with self._mutex:
             clear = self._clear
@@ -103,7 +102,8 @@ class WritePath:
                 if self._snapshots.newest:
                     entry = self._snapshots.linked(entry, self._entries.get(key))
                 try:
-                    end = self._wal.append(put_body(sequence, key, value), sequence)
+                    body = delete_body(sequence, key) if value is None else put_body(sequence, key, value)
+                    end = self._wal.append(body, sequence)
                     self._entries[key] = entry
                     self.last_sequence = sequence
                 except BaseException:
