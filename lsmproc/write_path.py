@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lsmproc.commit import Commit, take_group
+from lsmproc.commit import Commit, Company, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
@@ -77,6 +77,7 @@ class WritePath:
         self._failure: Error | None = None
         self._incomplete = StorageError(errno.EINTR, _INCOMPLETE)  # When it is needed there may be no memory.
         self._queue: deque[Commit] = deque()
+        self._company = Company()
         self._group: list[Commit] = []  # what the leader has taken out of the queue and not finished
         self._leader: Commit | None = None
         self._snapshots = LiveSnapshots()
@@ -189,6 +190,8 @@ class WritePath:
 
     def _lead(self, leader: Commit) -> bool:
         """Commit what is queued, in order, and hand the lead on; True if the memtable was rotated."""
+        if leader.sync:
+            self._company.gather(self._queue)
         with self._mutex:
             take_group(self._queue, self._group)
             for commit in self._group:
@@ -198,8 +201,7 @@ class WritePath:
         with self._mutex:
             try:
                 rotated = self._publish(self._group, durable_end)
-                for commit in self._group:
-                    commit.done = True
+                self._company.finish(self._group, self._queue)
             finally:
                 # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
                 self._hand_on(leader)
@@ -380,15 +382,13 @@ class WritePath:
         """Refuse reads and writes from now on; those under way end. Idempotent."""
         closed = ClosedError("the store is closed; open it again with lsmproc.open()")
         with self._mutex:
-            self._failure = closed
-            self._settle_clear()
+            self._failure, self._clear = closed, False
             self.view = ClosedView(lambda: copy_of(closed))  # type: ignore[assignment]
         self._controller.abort(lambda: copy_of(closed))
 
     def forked(self, make_error: Callable[[], Error]) -> None:
         """In a forked child: raise at every use. Locks may be held by threads of the parent, so they are replaced."""
-        self._failure = make_error()
-        self._clear = False
+        self._failure, self._clear = make_error(), False
         self._mutex = threading.Lock()
         self.view = ClosedView(make_error)  # type: ignore[assignment]
 
