@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,30 +22,28 @@ class LiveSnapshots:
     def __init__(self) -> None:
         """None yet."""
         self.newest = 0  # sequence number; 0 without a live snapshot, which is what every write asks for
-        self._sequences: dict[int, int] = {}  # by token
+        self._sequences: dict[object, int] = {}  # by token
         self._live: list[int] | None = []  # the same, oldest first; None until it is asked for
-        self._released: deque[int] = deque()  # tokens given back and not taken out yet
-        self._tokens = count(1)
+        self._released: deque[object] = deque()  # tokens given back and not taken out yet
 
-    def take(self, sequence: int) -> int:
-        """Keep what a reader at ``sequence`` sees; returns the token to release it with.
+    def take(self, sequence: int, token: object) -> int:
+        """Keep what a reader at ``sequence`` sees until ``token`` is released; returns ``sequence``.
 
-        REQUIRES: not below the sequence number of any snapshot before.
+        The token is the caller's, who has it before anything is kept: so an interrupt leaves nothing that could not
+        be released. REQUIRES: not below the sequence number of any snapshot before; a token of its own.
         """
         if self._released:
             self._forget_released()
-        token = next(self._tokens)
-        try:
-            self._sequences[token] = sequence
-            self._live = None
-            self.newest = sequence or 1  # A store without writes has sequence 0, but its snapshots count as well.
-        except BaseException:
-            self._sequences.pop(token, None)  # Nobody will ever release it.
-            raise
-        return token
+        self._live = None
+        self._sequences[token] = sequence
+        self.newest = sequence or 1  # A store without writes has sequence 0, but its snapshots count as well.
+        return sequence
 
-    def release(self, token: int) -> None:
-        """Stop keeping what a snapshot shows. Takes no lock: the garbage collector may call it at any instruction."""
+    def release(self, token: object) -> None:
+        """Stop keeping what a snapshot shows; harmless if nothing is kept.
+
+        Takes no lock: the garbage collector may call it at any instruction.
+        """
         self._released.append(token)
 
     def sequences(self) -> tuple[int, ...]:

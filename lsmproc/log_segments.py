@@ -75,9 +75,18 @@ class LogSegments:
         """Bytes of the segments under the memtable."""
         return self.current.end + sum(segment.end for segment in self.finished)
 
-    def oldest_number(self, besides: Iterable[SegmentEnd]) -> int:
-        """Number of the oldest segment under the memtable that is not one of ``besides``."""
-        return next((end.number for end in self.finished if end not in besides), self.current.number)
+    def live_segments(
+        self, waiting: Iterable[SegmentEnd], besides: Iterable[SegmentEnd]
+    ) -> tuple[tuple[int, int], ...]:
+        """(number, synced end) of those that are ``waiting`` for a flush and those under the memtable, oldest first.
+
+        But for those that are one of ``besides``. REQUIRES: nobody rotates.
+        """
+        # A sync beside this may take segments out of the list, but only once it has synced them.
+        unsynced = {wal.number: wal.synced_end for wal in tuple(self._unsynced)}
+        ends = {end.number: end.end for end in (*waiting, *self.finished) if end not in besides}
+        finished = [(number, unsynced.get(number, end)) for number, end in sorted(ends.items())]
+        return (*finished, (self.current.number, self.current.synced_end))
 
     @property
     def dirty(self) -> bool:
@@ -178,10 +187,10 @@ class LogSegments:
     def close(self) -> None:
         """Close everything; what was not synced stays in the log. Idempotent."""
         with self._spare_lock:
-            self._closed = True
-            spare, self._spare = self._spare, None
-        if spare is not None:
-            self._discard(spare)
+            self._closed = True  # From here on nobody makes a spare.
+        if self._spare is not None:
+            self._discard(self._spare)
+            self._spare = None
         with self._sync_lock:
             for wal in self._unsynced:
                 wal.close()

@@ -70,7 +70,8 @@ class Wal(Protocol):
 
     number: int
     name: str
-    durable_end: int  # bytes known to survive power loss
+    durable_end: int  # bytes that need no sync: those that were synced, and a promise right behind them
+    synced_end: int  # bytes known to survive power loss
     sealed: bool
     doubtful: bool  # an append raised, and whether its frame is in the file or not is not known
 

@@ -43,7 +43,9 @@ class RateLimiter:
     def __init__(self, bytes_per_second: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         """Pace to ``bytes_per_second``; None means that nothing waits. ``clock`` gives seconds and never goes back."""
         self._clock = clock
-        self._changed = threading.Condition(threading.RLock())
+        # Entered by itself and not through its condition, which could not let go of it without memory.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._rate = _checked(bytes_per_second)
         self._available = 0.0 if self._rate is None else self._rate * BUCKET_SECONDS
         self._refilled_at = clock()
@@ -59,7 +61,7 @@ class RateLimiter:
     def set_rate(self, bytes_per_second: int | None) -> None:
         """Change the rate now: blocked requests and watchers are woken at once."""
         rate = _checked(bytes_per_second)
-        with self._changed:
+        with self._lock:
             self._refill()
             self._rate = rate
             self._available = 0.0 if rate is None else min(self._available, rate * BUCKET_SECONDS)
@@ -70,7 +72,7 @@ class RateLimiter:
 
     def request(self, size: int, priority: Priority, cancelled: Callable[[], bool] | None = None) -> bool:
         """Block until ``size`` bytes are granted. False, with the rest given up, once ``cancelled()`` is true."""
-        with self._changed:
+        with self._lock:
             waiting = _Waiting(None, size, self._clock())
             self._queues[priority].add(waiting)
             while True:
@@ -84,12 +86,12 @@ class RateLimiter:
 
     def submit(self, token: Hashable, size: int, priority: Priority) -> None:
         """Ask for ``size`` bytes on behalf of ``token``; ``poll`` tells when, in pieces that add up to ``size``."""
-        with self._changed:
+        with self._lock:
             self._queues[priority].add(_Waiting(token, size, self._clock()))
 
     def cancel(self, token: Hashable) -> None:
         """Forget what ``token`` still waits for. Harmless if it waits for nothing."""
-        with self._changed:
+        with self._lock:
             for queue in self._queues.values():
                 for waiting in [each for each in queue.waiting if each.token == token]:
                     queue.remove(waiting)
@@ -98,31 +100,31 @@ class RateLimiter:
 
     def poll(self) -> list[tuple[Hashable, int]]:
         """The bytes granted since the last call, as (token, bytes)."""
-        with self._changed:
+        with self._lock:
             self._distribute()
             grants, self._grants = self._grants, []
             return grants
 
     def seconds_until_next(self) -> float | None:
         """How long until ``poll`` will have something to tell; None while nothing waits."""
-        with self._changed:
+        with self._lock:
             if self._grants:
                 return 0.0
             return self._seconds_until_next() if self._first_waiting() is not None else None
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call ``watcher`` after each change of the rate, on the thread that changed it."""
-        with self._changed:
+        with self._lock:
             self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
         """Undo ``watch``. Harmless if it does not watch."""
-        with self._changed:
+        with self._lock:
             self._watchers = [each for each in self._watchers if each != watcher]
 
     def report(self) -> dict[Priority, PriorityReport]:
         """What each priority asked for, got and waited."""
-        with self._changed:
+        with self._lock:
             return {priority: queue.report() for priority, queue in self._queues.items()}
 
     def _distribute(self) -> None:

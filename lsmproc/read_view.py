@@ -58,6 +58,7 @@ class ReadView:
     __slots__ = (
         "_level0",
         "_levels",
+        "_memtables",
         "_open_reader",
         "entries",
         "immutables",
@@ -82,6 +83,7 @@ class ReadView:
         self.memtable = memtable
         self.entries = memtable.entries
         self.immutables = immutables
+        self._memtables = (memtable, *(immutable.memtable for immutable in immutables))
         self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
         self.version = version
         self._open_reader = open_reader
@@ -133,10 +135,10 @@ class ReadView:
                         self.row_cache.offer(key, value)  # type: ignore[arg-type]
                     return value  # type: ignore[return-value]
         for largest_keys, readers, _ in self._levels:
-            try:
-                reader = readers[bisect_left(largest_keys, key)]
-            except IndexError:
+            index = bisect_left(largest_keys, key)
+            if index == len(readers):
                 continue
+            reader = readers[index]
             words, word_count = reader.filter
             if words[place % word_count] & mask == mask:
                 value = reader.find(key, key_hash)
@@ -181,7 +183,7 @@ class ReadView:
         them, ascending, tombstones (None) included; and the start, or in reverse the stop, at which to go on, or None.
         """
         parts: list[Part] = []
-        for memtable in (self.memtable, *[immutable.memtable for immutable in self.immutables]):
+        for memtable in self._memtables:
             if memtable.entries:
                 keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
                 parts.append((keys, 0, len(keys), bound, values))
@@ -203,7 +205,7 @@ class ReadView:
         """Merged windows of [start, stop) as a reader at ``sequence`` sees them, tombstones (None) included."""
         sources: list[Iterator[Columns]] = [
             memtable_windows(memtable, start, stop, sequence, reverse)
-            for memtable in (self.memtable, *(immutable.memtable for immutable in self.immutables))
+            for memtable in self._memtables
             if memtable.entries
         ]
         sources += [

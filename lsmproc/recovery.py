@@ -8,7 +8,8 @@ In order, and so that a crash at any step leaves a directory which the same step
    ``storage/wal_recovery.py``. Nothing that was replayed counts as durable, and no segment goes, before a sync or a
    table holds it;
 4. the file of the next segment is made, still blank;
-5. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable;
+5. a new manifest is begun, with the next epoch; publishing it also makes the segment's name durable. It lists the
+   segments that are live from here on: should one of them be missing later, the log does not end early, it is damaged;
 6. empty segments and those behind a hole are removed, and the directory synced, so that a new segment, which the
    caller begins, can never follow them. Not earlier: until step 5 the manifest may still name one of them;
 7. whatever the manifest does not name is removed: unfinished outputs, obsolete files, older manifests.
@@ -145,11 +146,11 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
     segments = [number for kind, number in numbered if kind is FileKind.WAL]
     numbers = FileNumbers(max([version.next_file_number, *(number + 1 for _, number in numbered)]))
     if config.read_only:
-        replayed = replay_log(fs, segments, version.log_number, recovered.store_uuid)
+        replayed = replay_log(fs, segments, version.log_number, recovered.store_uuid, listed=version.segments)
         version_set = VersionSet(_NoManifest(), version, numbers)
         last_sequence = max(version.last_sequence, replayed.last_sequence)
         return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, None, last_sequence)
-    replayed = _replay(fs, segments, version.log_number, recovered.store_uuid)
+    replayed = _replay(fs, segments, version, recovered.store_uuid)
     last_sequence = max(version.last_sequence, replayed.last_sequence)
     try:
         wal = new_wal(fs, numbers.take(), config.memtable_max_bytes)
@@ -157,10 +158,7 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
         replayed.close()
         raise
     try:
-        log_number = replayed.segments[0].number if replayed.segments else wal.number
-        version = version.apply(
-            VersionEdit(epoch=version.epoch + 1, log_number=log_number, next_file_number=numbers.next)
-        )
+        version = version.apply(_opening_edit(version.epoch + 1, replayed, wal.number, numbers.next))
         make_manifest = LogManifest if config.manifest == "log" else SnapshotManifest
         manifest: Manifest = make_manifest(fs, recovered.store_uuid, version, numbers.take)
         try:
@@ -178,11 +176,17 @@ def _recover(fs: FileSystem, lock: DirectoryLock, config: LSMConfig, new_wal: Ne
     return OpenedDirectory(fs, lock, recovered.store_uuid, version_set, replayed, wal, last_sequence)
 
 
-def _replay(fs: FileSystem, segments: list[int], log_number: int, store_uuid: bytes) -> ReplayedLog:
+def _opening_edit(epoch: int, replayed: ReplayedLog, wal_number: int, next_file_number: int) -> VersionEdit:
+    """What the manifest learns in step 5: what goes in step 6 is not listed, and what was listed goes only then."""
+    live = (*((segment.number, segment.synced_end) for segment in replayed.segments), (wal_number, 0))
+    return VersionEdit(epoch=epoch, log_number=live[0][0], next_file_number=next_file_number, segments=live)
+
+
+def _replay(fs: FileSystem, segments: list[int], version: Version, store_uuid: bytes) -> ReplayedLog:
     """Replay the log, having written again what no sync is known to have written."""
-    descriptors = write_again(fs, [number for number in segments if number >= log_number])
+    descriptors = write_again(fs, [number for number in segments if number >= version.log_number])
     try:
-        replayed = replay_log(fs, segments, log_number, store_uuid, descriptors)
+        replayed = replay_log(fs, segments, version.log_number, store_uuid, descriptors, listed=version.segments)
         for number in descriptors.keys() - {segment.number for segment in replayed.segments}:
             fs.close(descriptors.pop(number))
     except BaseException:

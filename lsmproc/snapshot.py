@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
-from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, scan
+from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, records_of
 from lsmproc.iterators.short_ranges import FIRST_RECORDS
 from lsmproc.read_view import ClosedView, ReadView
 from lsmproc.record_limits import checked_bound, checked_key
@@ -27,9 +27,11 @@ class Pin:
 
     def __init__(self, write_path: WritePath) -> None:
         """Pin the present state of the store."""
-        self._token = 0
+        # First: whatever interrupts the rest, ``close`` releases what was taken.
+        self._token: object | None = None
         self.write_path = write_path
-        self._view, self.sequence, self._token = write_path.take_snapshot()
+        self._token = object()
+        self._view, self.sequence = write_path.take_snapshot(self._token)
 
     @property
     def view(self) -> ReadView:
@@ -63,10 +65,10 @@ class Pin:
 
         Takes no lock: the garbage collector calls it wherever it likes.
         """
-        token, self._token = self._token, 0
-        if token:
+        if self._token:
             self._view = CLOSED_VIEW  # type: ignore[assignment]
-            self.write_path.release_snapshot(token)
+            self.write_path.release_snapshot(self._token)
+            self._token = None  # Last: a close that was interrupted is done again. To release twice does no harm.
 
     def __del__(self) -> None:
         """Let go, if nobody did."""
@@ -110,12 +112,16 @@ def scan_range(
 ) -> Iterator[tuple[bytes, bytes]]:
     """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
     first, end = checked_range(start, stop, prefix)
-    return scan(lambda start, stop, reverse: pin.windows(start, stop, reverse, fill_cache), first, end, reverse=reverse)
+    if first is not None and end is not None and first >= end:
+        return iter(())
+    return records_of(pin.windows(first, end, reverse, fill_cache), reverse=reverse)
 
 
 def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:
     """The bounds of a range given by its ends or by a prefix. Raises TypeError."""
     if prefix is None:
+        if type(start) is bytes and stop is None:
+            return start, None
         return checked_bound(start, "start"), checked_bound(stop, "stop")
     if start is not None or stop is not None:
         raise TypeError("a range is given by start and stop or by prefix, not by both")

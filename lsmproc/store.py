@@ -21,7 +21,7 @@ from lsmproc.record_limits import (
     checked_key,
     checked_value,
 )
-from lsmproc.snapshot import Snapshot, checked_snapshot, iterate, scan_range
+from lsmproc.snapshot import Pin, Snapshot, checked_snapshot, iterate, scan_range
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.write_batch import WriteBatch
@@ -156,7 +156,7 @@ class LSMStore:
                 start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache
             )
         self._statistics.scans += 1
-        return scan_range(self._parts.pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
+        return scan_range(Pin(self._write_path), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
 
     def iterator(
         self,
@@ -274,7 +274,7 @@ class LSMStore:
     ) -> CompactionResult:
         """Merge a level, or its tables of [start, stop), into the one below; the last level is rewritten.
 
-        Raises TypeError, ValueError for no such level, TimeoutError (the merge goes on), BackgroundError.
+        Raises TypeError, ValueError for no such level, TimeoutError (the merge goes on), BackgroundError, StorageError.
         """
         if type(level) is not int:
             raise TypeError(f"a level is a number from 0 to {LEVEL_COUNT - 1}, not {type(level).__name__}")
@@ -356,7 +356,7 @@ class LSMStore:
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
-        return not self._finalizer.alive
+        return self._parts.closed
 
     # The end
 
@@ -369,11 +369,11 @@ class LSMStore:
             timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
         """
         try:
-            if flush and self._finalizer.alive and not self.config.read_only:
+            if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)
         finally:
             self._finalizer.detach()
-            self._parts.close(timeout)
+            self._parts.close(timeout)  # What an interrupt leaves open is closed by another close.
 
     def __enter__(self) -> Self:
         """The store itself, to be closed at the end of the block. Raises ClosedError."""

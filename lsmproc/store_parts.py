@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
@@ -66,7 +66,7 @@ class StoreParts:
         )
         self.picker = _picker(config)
         self._synced_at = time.monotonic()
-        self._closed = False
+        self.closed = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
         self._close_lock = threading.Lock()
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
@@ -128,7 +128,7 @@ class StoreParts:
             self.statistics,
             store_uuid=opened.store_uuid,
             epoch=opened.version_set.current.epoch,
-            options_for=self._table_options,
+            options_for=partial(table_options, self.config),
             droppable_below=self._droppable_below,
             flush_workers=self.env.flush_workers,
             compaction_workers=self.env.compaction_workers,
@@ -159,9 +159,8 @@ class StoreParts:
         Nothing is flushed: the log holds every write. An unfinished job is abandoned and done again another time.
         """
         with self._close_lock:
-            if self._closed:
+            if self.closed:
                 return
-            self._closed = True
             _open_stores().discard(self)
             try:
                 self.maintenance.close()
@@ -170,13 +169,22 @@ class StoreParts:
                     self.env.close(timeout)
                 if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
                     self.write_path.sync()
-            finally:
-                if not self.maintenance.wait_quiet(timeout):
-                    raise TimeoutError(
-                        f"{self.fs.path}: background work is still changing the store after {timeout} s; "
-                        "its lock is kept until this process ends"
-                    )
-                self._give_back()
+            except Exception:
+                self._end(timeout)
+                raise
+            # Not after an interrupt: then another close does all of it, as each step may be done again.
+            self._end(timeout)
+
+    def _end(self, timeout: float) -> None:
+        """Give everything back once nothing uses it any more."""
+        if not self.maintenance.wait_quiet(timeout):
+            self.closed = True
+            raise TimeoutError(
+                f"{self.fs.path}: background work is still changing the store after {timeout} s; "
+                "its lock is kept until this process ends"
+            )
+        self._give_back()
+        self.closed = True
 
     def _give_back(self) -> None:
         """Close every part that there is, whatever the others raise; the lock last but one."""
@@ -192,7 +200,7 @@ class StoreParts:
 
     def forget(self) -> None:
         """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
-        self._closed = True
+        self.closed = True
         pid = os.getppid()
 
         def make_error() -> ForkedHandleError:
@@ -245,21 +253,24 @@ class StoreParts:
             if self.log is not None and self.log.dirty and self.write_path.usable:
                 self.write_path.sync()
 
-    def _table_options(self, level: int, bottommost: bool) -> TableOptions:
-        config = self.config
-        return TableOptions(
-            table_format=config.table_format,
-            block_bytes=config.block_bytes,
-            compression=config.compression_at(bottommost=bottommost),
-            filter_kind=config.filter,
-            filter_bits_per_key=config.filter_bits_at(level),
-            max_file_bytes=config.sstable_max_bytes,
-        )
-
     def _droppable_below(self) -> int:
         """Tombstones of a lower sequence number are old enough to go: sequence numbers are wall clock times."""
         seconds = self.config.tombstone_retention_seconds
         return max(0, self.fs.now_ns() - seconds * 1_000_000_000) if seconds else _NO_RETENTION
+
+
+def table_options(config: LSMConfig, level: int, bottommost: bool) -> TableOptions:
+    """How a table of ``level`` is written; ``bottommost`` says that nothing lies below it."""
+    bits = config.bloom_bits_per_key
+    compression = config.bottommost_compression if bottommost else None
+    return TableOptions(
+        table_format=config.table_format,
+        block_bytes=config.block_bytes,
+        compression=compression or config.compression,
+        filter_kind=config.filter,
+        filter_bits_per_key=bits[min(level, len(bits) - 1)] if config.filter != "none" else 0,
+        max_file_bytes=config.sstable_max_bytes,
+    )
 
 
 def _closed_error() -> ClosedError:
@@ -317,6 +328,8 @@ def check_arguments(config: object, env: object, lock_wait_seconds: object) -> N
 
 def close_forgotten(parts: StoreParts, path: str) -> None:
     """Close a store that was dropped, or that is still open when the program ends."""
+    if parts.closed:
+        return
     try:
         warnings.warn(f"<LSMStore {path!r}> was not closed", ResourceWarning, stacklevel=2)
     finally:

@@ -215,9 +215,9 @@ class _Verification:
 
     def _verify_chain(self, numbers: list[int], manifest: RecoveredManifest) -> None:
         """Replay the log as an opening would: it finds missing segments and broken promises between segments."""
-        log_number = manifest.version.log_number
+        version, log_number = manifest.version, manifest.version.log_number
         try:
-            replayed = replay_log(self._fs, numbers, log_number, manifest.store_uuid)
+            replayed = replay_log(self._fs, numbers, log_number, manifest.store_uuid, listed=version.segments)
         except (Error, OSError) as error:
             self._add(error, wal_name(log_number))
             return

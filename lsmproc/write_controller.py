@@ -160,7 +160,9 @@ class WriteController:
         self._options = options
         self._clock = clock
         self._wait_on = wait_on
-        self._changed = threading.Condition()
+        # Entered by itself and not through its condition, which could not let go of it without memory.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._backlog = Backlog()
         self._stall = Stall()
         self._make_error: Callable[[], Exception] | None = None
@@ -178,7 +180,7 @@ class WriteController:
 
         To be called whenever a memtable is sealed and whenever a flush or a compaction has been installed.
         """
-        with self._changed:
+        with self._lock:
             before, after = self._stall, stall_of(backlog, self._options)
             self._backlog = backlog
             self._stall = after
@@ -200,7 +202,7 @@ class WriteController:
         """Why flushes or compactions keep failing, None for those that do not: a write that is stopped by their
         backlog raises it in place of waiting for what may take hours. Lasts until the next call.
         """
-        with self._changed:
+        with self._lock:
             self._trouble = {
                 StallReason.MEMTABLES: flushes,
                 StallReason.LEVEL0: compactions,
@@ -214,7 +216,7 @@ class WriteController:
         the write would have to wait and ``refuse`` is set; raises the errors given to :meth:`abort` and
         :meth:`blocked`.
         """
-        with self._changed:
+        with self._lock:
             began = self._clock()
             try:
                 self._raise_if_aborted()
@@ -237,21 +239,21 @@ class WriteController:
 
         A function, because one exception object raised again and again would collect the frames of all writers.
         """
-        with self._changed:
+        with self._lock:
             self._make_error = make_error
             self.engaged = True
             self._changed.notify_all()
 
     def resume(self) -> None:
         """Take back an :meth:`abort`: the background works again."""
-        with self._changed:
+        with self._lock:
             self._make_error = None
             self.engaged = self._stall.state is not StallState.NORMAL
             self._changed.notify_all()
 
     def report(self) -> StallReport:
         """Figures for stats and for people."""
-        with self._changed:
+        with self._lock:
             now = self._clock()
             seconds = dict(self._seconds)
             if self._stall.state is not StallState.NORMAL:

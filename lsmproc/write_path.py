@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lsmproc.write_controller import WriteController
 
 _INCOMPLETE = "the log and the memtable could not be made equal after an interrupt; open the store again"
+_MOST_MEMTABLES = 4  # bytes of a segment, in full memtables, at which writes that cannot rotate it are refused
 _TURN_SECONDS = 1.0  # how long a writer waits before it looks whether its leader has left without a word
 
 
@@ -75,6 +76,7 @@ class WritePath:
         self._on_rotate = on_rotate
         self._clear = True  # False sends every write through the queue: stalled, led by another, or not usable.
         self._failure: Error | None = None
+        self._overfull: Error | None = None  # why there is no rotation, if the segment is far past its size
         self._incomplete = StorageError(errno.EINTR, _INCOMPLETE)  # When it is needed there may be no memory.
         self._queue: deque[Commit] = deque()
         self._company = Company()
@@ -87,8 +89,6 @@ class WritePath:
             self._wal: Wal = log.current
             # What was replayed counts: a memtable that is full already is sealed by the first write.
             self._rotate_at = memtable_max_bytes - sum(segment.end for segment in log.finished)
-
-    # Writing
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Commit one record without a sync of its own; see ``commit``, which this is a short way through."""
@@ -194,6 +194,7 @@ class WritePath:
             self._company.gather(self._queue)
         with self._mutex:
             take_group(self._queue, self._group)
+            relieved = self._overfull is not None and self._rotate()
             for commit in self._group:
                 self._append(commit)
             wal = self._wal
@@ -205,7 +206,7 @@ class WritePath:
             finally:
                 # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
                 self._hand_on(leader)
-        return rotated
+        return rotated or relieved
 
     def _hand_on(self, commit: Commit) -> None:
         """Let go of the place in the queue and, if ``commit`` leads, of the group and the lead. REQUIRES: mutex.
@@ -235,9 +236,10 @@ class WritePath:
 
     def _append(self, commit: Commit) -> None:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
-        if self._failure is not None:
-            # It came while this commit waited: after a failed sync nothing may be taken for durable any more.
-            commit.error = commit.error or copy_of(self._failure)
+        # A failure came while this commit waited: after a failed sync nothing may be taken for durable any more.
+        failure = self._failure or (self._overfull if commit.keys and not commit.sequence else None)
+        if failure is not None:
+            commit.error = commit.error or copy_of(failure)
         if not commit.keys or commit.sequence or commit.error is not None:
             return
         # Commits of one group are published together, so the log's own last number counts, not the published one.
@@ -294,7 +296,7 @@ class WritePath:
         try:
             ends = self._log.rotate(self.last_sequence)
             view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
-            self._rotate_at = self._memtable_max_bytes
+            self._rotate_at, self._overfull = self._memtable_max_bytes, None
             self.view = view
             self._entries = view.entries
             self._log.finished = []
@@ -306,6 +308,8 @@ class WritePath:
             self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
             if not isinstance(error, StorageError):
                 raise
+            if self._wal.end > _MOST_MEMTABLES * self._memtable_max_bytes:
+                self._overfull, self._clear = copy_of(error), False
             for commit in asking:
                 commit.error = copy_of(error)
             return False
@@ -325,31 +329,29 @@ class WritePath:
             if wal is self._wal and self._failure is None:
                 self._promise(durable_end)
 
-    # The view
-
     def install(self, version: Version, flushed: ImmutableMemtable | None = None) -> None:
         """Make ``version`` the one that reads see, and drop the memtable whose table it contains."""
         with self._mutex:
             if isinstance(self.view, ReadView):
                 self.view = self.view.with_version(version, flushed)
 
-    def oldest_segment(self, besides: ImmutableMemtable) -> int:
-        """Number of the oldest segment that is needed once the memtable ``besides`` is in a table."""
+    def live_segments(self, besides: ImmutableMemtable) -> tuple[tuple[int, int], ...]:
+        """(number, synced end) of the segments that are needed once the memtable ``besides`` is in a table."""
         with self._mutex:
-            waiting = [each for each in self.view.immutables if each is not besides]
+            ends = [end for each in self.view.immutables if each is not besides for end in each.segments]
             # After an interrupted rotation the segments of ``besides`` may count as those of the memtable as well.
-            return waiting[-1].segments[0].number if waiting else self._log.oldest_number(besides.segments)
+            return self._log.live_segments(ends, besides.segments)
 
-    def take_snapshot(self) -> tuple[ReadView, int, int]:
-        """The current view, its sequence number, and the token that ends their keeping. Raises ClosedError."""
+    def take_snapshot(self, token: object) -> tuple[ReadView, int]:
+        """The current view and its sequence number, kept until ``token`` is released. Raises ClosedError."""
         with self._mutex:
             if not isinstance(self.view, ReadView):
                 self._check_usable()
             self._relieve()
-            return self.view, self.last_sequence, self._snapshots.take(self.last_sequence)
+            return self.view, self._snapshots.take(self.last_sequence, token)
 
-    def release_snapshot(self, token: int) -> None:
-        """Stop keeping what a snapshot shows. Takes no lock: the garbage collector may call it at any instruction."""
+    def release_snapshot(self, token: object) -> None:
+        """See LiveSnapshots.release."""
         self._snapshots.release(token)
 
     @property
@@ -357,8 +359,6 @@ class WritePath:
         """Sequence numbers of the live snapshots and iterators, oldest first."""
         with self._mutex:
             return self._snapshots.sequences()
-
-    # Trouble and the end
 
     @property
     def usable(self) -> bool:
@@ -393,7 +393,7 @@ class WritePath:
         self.view = ClosedView(make_error)  # type: ignore[assignment]
 
     def _settle_clear(self) -> None:
-        self._clear = self._failure is None and self._leader is None and not self._controller.engaged
+        self._clear = not (self._failure or self._overfull or self._leader or self._controller.engaged)
 
     def _check_usable(self) -> None:
         if self._failure is not None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import psutil
 import pytest
 
@@ -35,8 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One tally for the run."""
+    """One tally for the run; and no deadlines for properties, because machines are busy."""
     config.stash[_TALLY] = Tally()
+    hypothesis.settings.register_profile("lsmproc", deadline=None)
+    hypothesis.settings.load_profile("lsmproc")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

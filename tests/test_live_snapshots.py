@@ -22,9 +22,9 @@ def test_one_long_snapshot_and_short_ones_around_each_write_keep_two_values() ->
     """What only a released snapshot saw does not pile up behind the one that stays."""
     snapshots = LiveSnapshots()
     entry: MemtableEntry = (1, b"1")
-    snapshots.take(1)
+    snapshots.take(1, object())
     for sequence in range(2, 200):
-        token = snapshots.take(sequence - 1)
+        snapshots.take(sequence - 1, token := object())
         entry = snapshots.linked((sequence, b"%d" % sequence), entry)
         snapshots.release(token)
         assert len(chain_of(entry)) <= 3
@@ -35,7 +35,7 @@ def test_one_long_snapshot_and_short_ones_around_each_write_keep_two_values() ->
 def test_without_a_snapshot_that_sees_it_nothing_is_kept() -> None:
     """Links end with the last snapshot, and entries newer than all of them are not linked to."""
     snapshots = LiveSnapshots()
-    token = snapshots.take(5)
+    snapshots.take(5, token := object())
     first: MemtableEntry = (5, b"5")
     second = snapshots.linked((6, b"6"), first)
     assert [7, 5] == chain_of(snapshots.linked((7, b"7"), second))
@@ -49,11 +49,11 @@ def test_what_is_linked_rightly_already_is_taken_as_it_is() -> None:
     snapshots = LiveSnapshots()
     entry: MemtableEntry = (1, b"1")
     for sequence in range(2, 6):
-        snapshots.take(sequence - 1)
+        snapshots.take(sequence - 1, object())
         entry = snapshots.linked((sequence, b""), entry)
     assert [5, 4, 3, 2, 1] == chain_of(entry)
     assert entry[2] is snapshots.linked((6, b""), entry)[2]
-    snapshots.take(5)
+    snapshots.take(5, object())
     assert entry is snapshots.linked((6, b""), entry)[2]
 
 
@@ -62,13 +62,14 @@ def test_every_live_snapshot_sees_what_it_saw_and_no_chain_is_longer_than_their_
     chance = random.Random(7)
     for _ in range(100):
         snapshots = LiveSnapshots()
-        live: dict[int, int] = {}
+        live: dict[object, int] = {}
         written = [1]
         entry: MemtableEntry = (1, b"1")
         for sequence in range(2, 80):
             match chance.randrange(4):
                 case 0:
-                    live[snapshots.take(sequence - 1)] = sequence - 1
+                    token = object()
+                    live[token] = snapshots.take(sequence - 1, token)
                 case 1 if live:
                     snapshots.release(token := chance.choice(list(live)))
                     del live[token]

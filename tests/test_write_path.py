@@ -319,6 +319,45 @@ def test_a_flush_that_finds_no_room_for_a_new_segment_says_so(
     assert {b"key": b"1", b"big": b"x" * 5000, b"next": b"2"} == dict(db.range())
 
 
+def test_a_segment_that_cannot_be_followed_takes_four_memtables_and_no_more(
+    open_db: Callable[..., LSMStore], plan: FaultPlan
+) -> None:
+    """No other files can be made, for a reason that is no full disk: memory and log stay limited, and it passes."""
+    db = open_db(memtable_max_bytes=4096)
+    plan.operations.clear()
+    plan.kinds, plan.at, plan.count, plan.error = frozenset({"create", "allocate"}), 0, 1 << 60, errno.EPERM
+    written: dict[bytes, bytes] = {}
+    with pytest.raises(StorageError) as caught:
+        for number in range(1000):
+            key = b"key%04d" % number
+            db.put(key, b"x" * 100)
+            written[key] = b"x" * 100
+    segment = db._write_path._wal
+    assert (errno.EPERM, True) == (caught.value.errno, str(caught.value.filename).endswith(".wal"))
+    assert 4 * 4096 < segment.end < 5 * 4096
+    end = segment.end
+    refused: tuple[Callable[[], object], ...] = (
+        lambda: db.put(b"key", b""),
+        lambda: db.delete(b"key"),
+        lambda: db.put(b"key", b"", sync=True),
+        lambda: write_two(db),
+        db.flush_memtable,
+    )
+    for use in refused:
+        with pytest.raises(StorageError):
+            use()
+    assert end == segment.end
+    assert written == dict(db.range())
+    plan.at = None
+    db.put(b"key", b"after")
+    assert () == db._write_path.view.immutables  # Sealed by that write, and flushed.
+    assert segment is not db._write_path._wal
+    db.put(b"key", b"clear again")
+    assert {**written, b"key": b"clear again"} == dict(db.range())
+    db.close()
+    assert {**written, b"key": b"clear again"} == dict(open_db().range())
+
+
 def test_an_interrupted_group_is_whole_before_a_snapshot_can_be_taken(
     open_db: Callable[..., LSMStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,8 +422,15 @@ def test_a_flush_that_ends_after_an_interrupted_rotation_keeps_the_segments_of_t
     with pytest.raises(StorageError):
         db.put(b"refused", b"")
     (waiting,) = path.view.immutables
-    assert needed == path.oldest_segment(besides=waiting)
+    assert needed == path.live_segments(besides=waiting)[0][0]
     db._parts.maintenance.flush_here()
     assert {b"newer": b"2", b"older": b"1"} == dict(db.range())
     db.close()
     assert {b"newer": b"2", b"older": b"1"} == dict(open_db().range())
+
+
+def write_two(db: LSMStore) -> None:
+    """A batch."""
+    with db.write_batch() as batch:
+        batch.put(b"key", b"1")
+        batch.put(b"other", b"2")

@@ -25,6 +25,7 @@ from lsmproc.workers.job_run import (
     OpenFileSystem,
     Request,
     closed,
+    failed,
     load_runner,
     run_job,
 )
@@ -85,16 +86,22 @@ class InlineBackground:
             raise ForkedHandleError(f"the background belongs to process {self._owner_pid}: open the store here")
         if self._closing:
             raise ClosedError("the background is closed")
-        with self._lock:
-            self._tasks.append(task)
-            if self._draining:
-                return
-            self._draining = True
-        while (next_task := self._next_task()) is not None:
-            try:
-                next_task()
-            except Exception:
-                logging.getLogger("lsmproc.workers").exception("a callback of a background job failed")
+        drains = False
+        try:
+            with self._lock:
+                self._tasks.append(task)
+                if self._draining:
+                    return
+                drains = self._draining = True
+            while (next_task := self._next_task()) is not None:
+                try:
+                    next_task()
+                except Exception:
+                    logging.getLogger("lsmproc.workers").exception("a callback of a background job failed")
+        except BaseException:
+            if drains:
+                self._draining = False  # What waits is run by the next call.
+            raise
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._lock:
@@ -107,8 +114,14 @@ class InlineBackground:
         if self._closing:
             on_reply(closed(request))
             return
-        runner = load_runner(self._runner_names[not isinstance(request, FlushRequest)])
-        reply = run_job(runner, request, partial(self._grant, priority), self._open_file_system)
+        try:
+            runner = load_runner(self._runner_names[not isinstance(request, FlushRequest)])
+            reply = run_job(runner, request, partial(self._grant, priority), self._open_file_system)
+        except MemoryError as error:  # Before the job began; without an answer it would be under way for ever.
+            reply = failed(request, error)
+        except BaseException as error:
+            on_reply(failed(request, error))  # An interrupt: the job is done again, as after any failure.
+            raise
         on_reply(closed(request) if reply is None else reply)
 
     def _grant(self, priority: Priority, size: int) -> None:

@@ -68,7 +68,7 @@ def run_job(runner: Runner, request: Request, grant: Grant, open_file_system: Op
         return failed(request, error)
 
 
-def failed(request: Request, error: Exception) -> JobFailed:
+def failed(request: Request, error: BaseException) -> JobFailed:
     """The answer to a request whose job raised ``error``."""
     text = "".join(traceback.format_exception(error))
     return JobFailed(

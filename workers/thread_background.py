@@ -96,7 +96,9 @@ class _Crew:
 
     def __init__(self, limiter: RateLimiter, open_file_system: OpenFileSystem) -> None:
         # Reentrant, because a garbage collection under the lock may close a dropped background.
-        self.changed = threading.Condition(threading.RLock())
+        # Entered by itself and not through its condition, which could not let go of it without memory.
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self.closing = False
         self.limiter = limiter
         self.open_file_system = open_file_system
@@ -107,7 +109,7 @@ class _Crew:
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run a callback on the delivering thread."""
         self.check_open()
-        with self.changed:
+        with self.lock:
             self.start_delivering()
             self.deliver(callback)
 
@@ -135,7 +137,7 @@ class _Crew:
         if os.getpid() != self._owner_pid:
             return
         deadline = time.monotonic() + timeout
-        with self.changed:
+        with self.lock:
             first = not self.closing
             self.closing = True
             self.changed.notify_all()
@@ -180,7 +182,7 @@ class _ThreadPool:
 
     def submit(self, job: Job) -> None:
         """Queue a job, and start a thread for it if all are busy and there may be more."""
-        with self._crew.changed:
+        with self._crew.lock:
             self._crew.start_delivering()
             self._start_threads(coming=1)
             self._jobs.push(job)
@@ -188,14 +190,14 @@ class _ThreadPool:
 
     def set_limit(self, limit: int) -> None:
         """Have at most ``limit`` threads: surplus ones leave after their job."""
-        with self._crew.changed:
+        with self._crew.lock:
             self._limit = limit
             self._start_threads()
             self._crew.changed.notify_all()
 
     def reports(self) -> tuple[WorkerReport, ...]:
         """Every thread at this moment."""
-        with self._crew.changed:
+        with self._crew.lock:
             return tuple(
                 WorkerReport(
                     f"{self._kind}-{number}",
@@ -213,7 +215,7 @@ class _ThreadPool:
         """Wait for the threads to leave and take the jobs that nobody will answer. REQUIRES: closing, no lock."""
         for thread in tuple(self._threads.values()):
             thread.join(max(0.0, deadline - time.monotonic()))
-        with self._crew.changed:
+        with self._crew.lock:
             left = list(self._running.values())
             self._running.clear()
             return self._jobs.drain() + left
@@ -232,7 +234,7 @@ class _ThreadPool:
     def _work(self, number: int) -> None:
         while (job := self._next_job(number)) is not None:
             reply = self._run(job)
-            with self._crew.changed:
+            with self._crew.lock:
                 # Gone from there if close has lost patience and answered for it.
                 answered_by_close = self._running.pop(number, None) is None
                 self._jobs_done[number] = self._jobs_done.get(number, 0) + 1
@@ -242,7 +244,7 @@ class _ThreadPool:
 
     def _next_job(self, number: int) -> Job | None:
         """The next job for thread ``number``, or None when it should leave."""
-        with self._crew.changed:
+        with self._crew.lock:
             while not self._crew.closing and len(self._threads) <= self._limit:
                 if self._jobs:
                     self._running[number] = job = self._jobs.pop()

@@ -380,15 +380,6 @@ class LSMConfig:
         """What a setting decides, accepts and costs. Raises ConfigError for an unknown name."""
         return explain(fields(cls), name)
 
-    def filter_bits_at(self, level: int) -> int:
-        """Bits of filter per key of a table in ``level``; 0 without a filter."""
-        by_level = self.bloom_bits_per_key
-        return by_level[min(level, len(by_level) - 1)] if self.filter != "none" else 0
-
-    def compression_at(self, *, bottommost: bool) -> str:
-        """Codec of a new table: ``bottommost`` says that nothing lies below it."""
-        return self.bottommost_compression or self.compression if bottommost else self.compression
-
     def __repr__(self) -> str:
         """The settings that differ from their defaults, as the call that makes them."""
         changed = (f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default)

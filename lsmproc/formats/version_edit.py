@@ -2,15 +2,20 @@
 
 A version edit is stored as one msgpack array (see :func:`encode_version_edit`)::
 
-    [ 1,                                     layout of this array
+    [ 2,                                     layout of this array
       added:   [[level, file], ...],         file = the fields of FileMetadata in their order
       removed: [[level, file number], ...],
       log_number | nil,                      every segment below it is flushed
       next_file_number | nil,                no number from it on was ever used
       last_sequence | nil,                   highest sequence number in the tables
-      epoch | nil ]                          grows by one at each opening by an owner
+      epoch | nil,                           grows by one at each opening by an owner
+      [[number, synced end], ...] | nil ]    live log segments: their names are durable, and so are so many bytes
 
-Fields are only ever added at the end of an array, with a new layout number.
+The log segments are what an opening holds the directory against: one that is listed, and that no later edit says is
+flushed, must be there and must not end before its synced end. The list replaces the one of any edit before.
+
+Fields are only ever added at the end of an array, with a new layout number. Layout 1, without segments, was never
+released and is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ import msgpack
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.bounded_msgpack import decode_tree, shown
 
-LAYOUT = 1
+LAYOUT = 2
 LEVEL_COUNT = 7
 
 
@@ -53,6 +58,7 @@ class VersionEdit:
     next_file_number: int | None = None
     last_sequence: int | None = None
     epoch: int | None = None
+    segments: tuple[tuple[int, int], ...] | None = None  # (number of a live log segment, its synced end)
 
 
 def encode_file_metadata(file: FileMetadata) -> list[object]:
@@ -84,6 +90,7 @@ def encode_version_edit(edit: VersionEdit) -> bytes:
             edit.next_file_number,
             edit.last_sequence,
             edit.epoch,
+            None if edit.segments is None else [list(pair) for pair in edit.segments],
         ]
     )
     return packed
@@ -92,15 +99,20 @@ def encode_version_edit(edit: VersionEdit) -> bytes:
 def decode_version_edit(data: bytes) -> VersionEdit:
     """The inverse of :func:`encode_version_edit`; raises CorruptionError on anything else."""
     try:
-        layout, added, removed, *counters = decode_tree(data, largest_string=0)
+        layout, added, removed, *counters, segments = decode_tree(data, largest_string=0)
         if layout != LAYOUT:
             raise CorruptionError(f"version edit layout {shown(layout)} is unknown; this release reads layout {LAYOUT}")
         if len(counters) != 4 or not all(c is None or (type(c) is int and c >= 0) for c in counters):
             raise CorruptionError("the counters of a version edit are malformed")
+        log_number, next_file_number, last_sequence, epoch = counters
         return VersionEdit(
             tuple((_level(level), decode_file_metadata(file)) for level, file in added),
             tuple((_level(level), _number(number)) for level, number in removed),
-            *counters,
+            log_number,
+            next_file_number,
+            last_sequence,
+            epoch,
+            None if segments is None else tuple((_number(number), _end(end)) for number, end in segments),
         )
     except (ValueError, TypeError) as error:
         raise CorruptionError(f"a version edit cannot be decoded: {error}") from error
@@ -115,4 +127,10 @@ def _level(value: object) -> int:
 def _number(value: object) -> int:
     if type(value) is not int or value <= 0:
         raise CorruptionError(f"{shown(value)} is no file number")
+    return value
+
+
+def _end(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise CorruptionError(f"{shown(value)} is no end of a log segment")
     return value

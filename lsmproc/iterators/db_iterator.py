@@ -60,11 +60,17 @@ def scan(
     first, end = _half_open(start, stop, include_start, include_stop)
     if end is not None and first is not None and first >= end:
         return iter(_NOTHING)
-    windows = _live_windows(make_windows(first, end, reverse))
+    windows = make_windows(first, end, reverse)
     if include_key and include_value:
-        return chain.from_iterable(starmap(_reversed_records if reverse else zip, windows))
+        return records_of(windows, reverse=reverse)
+    windows = _live_windows(windows)
     shape = _Shape(reverse, include_key, include_value)
     return chain.from_iterable(_Window(keys, values, shape, 0).records for keys, values in windows)
+
+
+def records_of(windows: Iterator[Columns], *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    """The live records of windows, in the direction they come in; C-driven."""
+    return chain.from_iterable(starmap(_reversed_records if reverse else zip, _live_windows(windows)))
 
 
 def _reversed_records(keys: list[bytes], values: list[Any]) -> Iterator[tuple[bytes, Any]]:
@@ -107,8 +113,8 @@ class DBIterator:
     ) -> None:
         """Stand before the first record (in reverse: the last one) of the range; nothing is read yet.
 
-        ``on_close`` is called once, by close() or by the garbage collector, then in any thread and at any
-        moment: it must take no lock that its caller may hold.
+        ``on_close`` is called by close() or by the garbage collector, then in any thread and at any moment: it must
+        take no lock that its caller may hold. It is called once, or again if the first close was interrupted.
         """
         self._closed = False
         self._on_close = on_close
@@ -178,13 +184,13 @@ class DBIterator:
 
     def close(self) -> None:
         """Let go of the state of the store that this iterator reads. Idempotent."""
-        if self._closed:
+        if self._closed and self._on_close is None:
             return
         self._closed = True
         self._stand_at(None)
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None  # Last: a close that was interrupted is done again.
 
     @property
     def closed(self) -> bool:
@@ -204,8 +210,8 @@ class DBIterator:
 
     def __del__(self) -> None:
         """Close, if nobody did."""
-        # An iterator whose constructor was interrupted has no _closed, and nothing to give back.
-        if not getattr(self, "_closed", True):
+        # An iterator whose constructor was interrupted has no _window, and has read nothing.
+        if getattr(self, "_window", None) is not None:
             self.close()
 
     def __reduce__(self) -> NoReturn:

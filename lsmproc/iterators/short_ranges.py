@@ -2,9 +2,9 @@
 
 The merge of merge_windows.py is made for long scans. To start it costs a generator, a cursor and a decoded block for
 each source, more than ten records are worth. Here each source is asked once, for a *part*: the keys around the range's
-beginning that it has at hand (a block's), and the bound up to which it knows them. From the keys of all parts follows
-how far the first few records of the range reach, and only the values up to there are decoded and merged. No state is
-kept: whoever wants more goes on from the bound.
+beginning that it has at hand (a block's), and the bound up to which it knows them. The nearest bound, or the nearest of
+the sources' next but few keys, is how far the first window reaches, and only the values up to there are decoded and
+merged. No state is kept: whoever wants more goes on from the bound.
 """
 
 from __future__ import annotations
@@ -13,53 +13,52 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from lsmproc.formats.block import decode_values
-from lsmproc.iterators.merge_windows import merge_parts
-from lsmproc.protocols import Columns, Part, TableReader
+from lsmproc.protocols import Part, TableReader
 
-# Records of the first windows of a range, about; then the merge of windows takes over.
-FIRST_RECORDS = (16, 64)
+# Records of the first windows of a range, from each source at most; then the merge of windows takes over. Twelve,
+# because callers like to ask for ten.
+FIRST_RECORDS = (12, 48)
 
 
 def merged_part(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes | None], bytes | None]:
-    """About the first ``count`` records of ``parts``, newest first, where each copy of a record counts.
+    """The first records of ``parts``, newest first: up to ``count`` of each, all below the third, the bound.
 
-    It may be none at all, if the parts outnumber ``count`` or one of them knows nothing. The third is the start at
-    which to go on, None at the end.
+    At the bound the range goes on; None is the end. There may be no record at all if a part knows nothing.
     """
-    bounds = [part[3] for part in parts if part[3] is not None]
-    bound = min(bounds) if bounds else None
-    heads: list[bytes] = []
-    for keys, low, high, _, _ in parts:
-        heads += keys[low : min(low + count + 1, high)]
-    if len(heads) > count:
-        heads.sort()
-        if bound is None or heads[count] < bound:
-            bound = heads[count]
-    live: list[Columns] = []
-    for keys, low, high, _, values in parts:
+    bound: bytes | None = None
+    for keys, low, high, known, _ in parts:
+        own = keys[low + count] if low + count < high else known
+        if own is not None and (bound is None or own < bound):
+            bound = own
+    found: dict[bytes, bytes | None] = {}
+    for keys, low, high, _, values in reversed(parts):
         end = high if bound is None else bisect_left(keys, bound, low, high)
         if low < end:
-            live.append((keys[low:end], _values(values, low, end)))
-    return _merged(live, bound)
+            column = values[low:end] if type(values) is list else decode_values(values, low, end)  # type: ignore[arg-type]
+            if len(parts) == 1:
+                return keys[low:end], column, bound
+            found.update(zip(keys[low:end], column, strict=True))
+    order = sorted(found)
+    return order, list(map(found.__getitem__, order)), bound
 
 
 def merged_part_reverse(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes | None], bytes | None]:
-    """The mirror image: the last records of ``parts``, ascending, and the stop at which to go on."""
-    bounds = [part[3] for part in parts if part[3] is not None]
-    bound = max(bounds) if bounds else None
-    tails: list[bytes] = []
-    for keys, low, high, _, _ in parts:
-        tails += keys[max(high - count - 1, low) : high]
-    if len(tails) > count:
-        tails.sort()
-        if bound is None or tails[-count] > bound:
-            bound = tails[-count]
-    live: list[Columns] = []
-    for keys, low, high, _, values in parts:
+    """The mirror image: the last records of ``parts``, ascending; none is below the bound, the stop to go on at."""
+    bound: bytes | None = None
+    for keys, low, high, known, _ in parts:
+        own = keys[high - count] if low < high - count else known
+        if own is not None and (bound is None or own > bound):
+            bound = own
+    found: dict[bytes, bytes | None] = {}
+    for keys, low, high, _, values in reversed(parts):
         first = low if bound is None else bisect_left(keys, bound, low, high)
         if first < high:
-            live.append((keys[first:high], _values(values, first, high)))
-    return _merged(live, bound)
+            column = values[first:high] if type(values) is list else decode_values(values, first, high)  # type: ignore[arg-type]
+            if len(parts) == 1:
+                return keys[first:high], column, bound
+            found.update(zip(keys[first:high], column, strict=True))
+    order = sorted(found)
+    return order, list(map(found.__getitem__, order)), bound
 
 
 def level_part(
@@ -89,17 +88,3 @@ def level_part(
         if stop is None or following < stop:
             return (*part[:3], following, part[4])
     return part
-
-
-def _merged(live: list[Columns], bound: bytes | None) -> tuple[list[bytes], list[bytes | None], bytes | None]:
-    if len(live) == 1:
-        return (*live[0], bound)
-    if not live:
-        return [], [], bound
-    keys, values = merge_parts(live)
-    return keys, values, bound
-
-
-def _values(values: bytes | list[bytes | None], low: int, high: int) -> list[bytes | None]:
-    """The values ``[low, high)`` of a part, which has them as a list or in a raw block."""
-    return values[low:high] if isinstance(values, list) else decode_values(values, low, high)

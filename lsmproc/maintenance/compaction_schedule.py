@@ -166,7 +166,7 @@ class CompactionSchedule:
 
     def _start(self, compaction: Compaction, manual: ManualCompaction | None) -> None:
         if compaction.trivial_move:
-            self._move(compaction)
+            self._move(compaction, manual)
             return
         version = self._tree.version
         deeper = ranges_below(version, compaction)
@@ -200,7 +200,7 @@ class CompactionSchedule:
                 lambda reply, part=part: self._answered(running, part, reply),  # type: ignore[misc]
             )
 
-    def _move(self, compaction: Compaction) -> None:
+    def _move(self, compaction: Compaction, manual: ManualCompaction | None) -> None:
         """Change the level of tables without reading them."""
         edit = VersionEdit(
             removed=tuple((level, file.number) for level, file in compaction.files),
@@ -209,6 +209,8 @@ class CompactionSchedule:
         try:
             self._tree.change(edit)
         except Error as error:
+            if manual is not None:
+                manual.error = error
             self.retries.failed(error)
             _log.warning("moving tables failed and will be tried again: %s", error)
         else:

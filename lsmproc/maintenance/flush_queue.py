@@ -146,11 +146,14 @@ class FlushQueue:
             self.retries.succeeded()
 
     def _install(self, immutable: ImmutableMemtable, done: FlushDone) -> None:
+        # Before the outputs are adopted: that syncs the directory, so the names of these segments are durable as well.
+        segments = self._write_path.live_segments(besides=immutable)
         files = self._tree.adopt(done.outputs)
         edit = VersionEdit(
             added=tuple((0, file) for file in files),
-            log_number=self._write_path.oldest_segment(besides=immutable),
+            log_number=segments[0][0],
             last_sequence=immutable.segments[-1].last_sequence,
+            segments=segments if files else None,
         )
         self._tree.change(edit, immutable)
         self._statistics.record_flush(

@@ -67,7 +67,9 @@ class Maintenance:
         self._background = background
         self._prepare_spare = prepare_spare
         self._clock = clock
-        self._changed = threading.Condition()
+        # Entered by itself and not through its condition, which could not let go of it without memory.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._idle = False
         self._closing = False
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
@@ -143,7 +145,7 @@ class Maintenance:
 
     def compact(self, manual: ManualCompaction) -> None:
         """Start a manual compaction; ``manual.done`` is set when it is over."""
-        with self._changed:
+        with self._lock:
             # Whoever ends the background sets the error first and answers what has been asked then.
             self._raise_error()
             self._compactions.ask(manual)
@@ -154,7 +156,7 @@ class Maintenance:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
         if self._read_only:
             return
-        with self._changed:
+        with self._lock:
             self._idle = False
         self.wake()
         self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: None)
@@ -163,7 +165,7 @@ class Maintenance:
         """Start no compactions but manual ones, or start them again; counted. Raises ClosedError, ReadOnlyError."""
         if self._closing or self._read_only:
             self._raise_error()
-        with self._changed:
+        with self._lock:
             self._compactions.pauses += 1 if paused else -1
         self.wake()
 
@@ -184,7 +186,8 @@ class Maintenance:
 
     def forked(self, error: Error) -> None:
         """In a forked child: do nothing any more, and raise ``error`` when asked to."""
-        self._changed = threading.Condition()  # a thread of the parent may have held the old ones
+        self._lock = threading.RLock()  # a thread of the parent may have held the old ones
+        self._changed = threading.Condition(self._lock)
         self._working = threading.RLock()
         self._closing = True
         self._error = error
@@ -200,7 +203,7 @@ class Maintenance:
         """Start nothing any more and let go of those who wait. Idempotent."""
         self._closing = True
         closed = ClosedError("the store is closed; open it again with lsmproc.open()")
-        with self._changed:
+        with self._lock:
             self._error = self._error or closed
             self._changed.notify_all()
         self._compactions.give_up(closed)
@@ -226,7 +229,7 @@ class Maintenance:
             _log.exception("the scheduling of background work failed")
             self._fail(BackgroundError(f"the scheduling of background work failed: {error!r}"))
             return
-        with self._changed:
+        with self._lock:
             self._idle = idle
             self._changed.notify_all()
 
@@ -238,7 +241,19 @@ class Maintenance:
         /,
     ) -> None:
         """Submit; the answer is dropped once the store closes. See Submit."""
-        self._background.submit(request, priority, lambda reply: self._while_open(lambda: on_reply(reply)))
+        self._background.submit(request, priority, lambda reply: self._answer(on_reply, reply))
+
+    def _answer(
+        self,
+        on_reply: Callable[[FlushDone | CompactionDone | JobFailed], None],
+        reply: FlushDone | CompactionDone | JobFailed,
+    ) -> None:
+        try:
+            self._while_open(lambda: on_reply(reply))
+        except Exception as error:  # noqa: BLE001 - as in _pass
+            # The job would stay under way for ever.
+            _log.exception("the answer of a background job could not be taken")
+            self._fail(BackgroundError(f"the answer of a background job could not be taken: {error!r}"))
 
     def _call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` on the background's thread. Never raises: a writer whose write is done may call this."""
@@ -265,7 +280,7 @@ class Maintenance:
 
     def _fail(self, error: Error) -> None:
         """Background work cannot go on: writes raise from now on, reads go on."""
-        with self._changed:
+        with self._lock:
             self._error = self._error or error
             self._changed.notify_all()
         self._write_path.fail(error)
@@ -282,7 +297,7 @@ class Maintenance:
         while True:
             # Where no other thread tries again what has failed, this one does.
             self.tick()
-            with self._changed:
+            with self._lock:
                 if reached():
                     return
                 self._raise_error()

@@ -55,10 +55,11 @@ class LogSalvage:
                     yield part
                 else:
                     stopped = self._strict
+        self._note_missing({link.number for link in links})
 
     def _parts(self, link: _Link) -> Iterator[DecodedFrames | Gap]:
         """The frames and the holes of one segment; up to the first hole if strict."""
-        scan = LogScan(self._fs, link.name, link.tip)
+        scan = LogScan(self._fs, link.name, link.tip, self._files.synced_ends.get(link.number, 0))
         self._report.bytes_read += scan.size
         if scan.is_blank:
             if link.tip is not None and link.tip.end > HEADER_SIZE:
@@ -144,6 +145,14 @@ class LogSalvage:
             raise storage_error(error, name) from error
         finally:
             self._fs.close(fd)
+
+    def _note_missing(self, read: set[int]) -> None:
+        """Say which segments are lost that nothing follows: only the manifest knows of them."""
+        for number, synced_end in self._files.synced_ends.items():
+            if number not in self._files.segments:
+                self._lose_missing(number)
+            elif number not in read and synced_end:
+                self._lose(wal_name(number), None, None, "the segment is empty, but records in it had been synced")
 
     def _lose_missing(self, number: int) -> None:
         name = wal_name(number)

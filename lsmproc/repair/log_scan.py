@@ -84,8 +84,11 @@ class LogScan:
         end: where the log ends for us: the file's size, or what its successor knows.
     """
 
-    def __init__(self, fs: FileSystem, name: str, tip: SegmentTip | None = None) -> None:
-        """Read ``name``. Raises StorageError, FileNotFoundError."""
+    def __init__(self, fs: FileSystem, name: str, tip: SegmentTip | None = None, synced_end: int = 0) -> None:
+        """Read ``name``, of which the manifest says that it was synced up to ``synced_end``.
+
+        Raises StorageError, FileNotFoundError.
+        """
         self.name = name
         self.data, self.unread_bytes = _read_all(fs, name)
         self.size = len(self.data)
@@ -101,6 +104,7 @@ class LogScan:
         self.end = self.size if tip is None else min(tip.end, self.size)
         self.seed = self._find_seed()
         self.promised_end = 0 if self.seed is None else min(latest_promise(self.data, self.seed), self.end)
+        self.promised_end = max(self.promised_end, synced_end)
 
     def parts(self) -> Iterator[Run | Gap]:
         """Runs and gaps, in their order, up to the end of the log. Runs have about a mebibyte each."""

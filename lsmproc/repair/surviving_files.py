@@ -39,6 +39,9 @@ class SurvivingFiles:
     log_number: int  # every segment below it is in the tables; 0 where nobody knows
     last_sequence: int
     store_uuid: bytes | None
+    synced_ends: dict[int, int] = field(
+        default_factory=dict
+    )  # of the segments that must be there, if a manifest decides
     problems: list[str] = field(default_factory=list)  # of CURRENT and the manifests
     others: list[int] = field(default_factory=list)  # tables that are there and do not count
 
@@ -92,6 +95,7 @@ def _decided(
         log_number=version.log_number,
         last_sequence=version.last_sequence,
         store_uuid=store_uuid,
+        synced_ends=dict(version.segments),
         problems=problems,
         others=[number for number in tables if number not in live],
     )

@@ -78,8 +78,11 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
             version = version.apply(edit)
     if not edits:
         raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
-    files = [number for _, file in version.files() for number in (file.number, file.size, file.entries, file.raw_bytes)]
-    if max(version.next_file_number, version.log_number, version.last_sequence, version.epoch, *files) >= _COUNTERS:
+    numbers = [
+        number for _, file in version.files() for number in (file.number, file.size, file.entries, file.raw_bytes)
+    ]
+    numbers += [number for segment in version.segments for number in segment]
+    if max(version.next_file_number, version.log_number, version.last_sequence, version.epoch, *numbers) >= _COUNTERS:
         raise CorruptionError("the manifest holds numbers that no store reaches", file=name)
     parsed = parse_file_name(name)
     if parsed is None or parsed[1] != log.header.number:

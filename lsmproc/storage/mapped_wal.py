@@ -36,7 +36,7 @@ class MappedWal:
         """Create, allocate and map the segment's file. Raises StorageError, and then leaves no file."""
         self.number = number
         self.name = wal_name(number)
-        self.durable_end = 0
+        self.durable_end = self.synced_end = 0
         self.sealed = False
         self.doubtful = False
         self._fs = fs
@@ -101,6 +101,7 @@ class MappedWal:
                 raise DurabilityError(
                     error.errno, f"the log could not be synced: {error.strerror}", self.name
                 ) from error
+            self.synced_end = end
         return end
 
     def promise(self, durable_end: int) -> None:

@@ -38,12 +38,12 @@ from lsmproc.formats.byte_planes import decode_sequences, sequence_at
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
     MAX_SECTION_BYTES,
-    TopIndex,
     decode_partition,
     decode_top_index,
 )
 from lsmproc.protocols import MISSING, Columns, Missing, Part
-from lsmproc.storage.block_cache import ADMITTED, BlockCache, Slots
+from lsmproc.storage.block_cache import ADMITTED, BlockCache
+from lsmproc.storage.table_index import NO_PARTITION, IndexPartition, TableIndex
 from lsmproc.storage.table_input import TableInput
 
 if TYPE_CHECKING:
@@ -60,33 +60,6 @@ _VERIFY_BLOCKS = 64
 FILTER_MASKS = filter_masks()
 
 
-class _Partition:
-    """One loaded index partition: fences, places and cache slots of adjacent blocks."""
-
-    __slots__ = ("last_keys", "offsets", "slots")
-
-    def __init__(self, last_keys: list[bytes], offsets: list[int]) -> None:
-        self.last_keys = last_keys
-        self.offsets = offsets  # of the blocks, then the end of the last one
-        self.slots = Slots(len(last_keys))
-
-
-_NO_PARTITION = _Partition([], [0])
-
-
-class _Directory:
-    """The resident upper index: where each partition stands and which blocks it covers."""
-
-    __slots__ = ("firsts", "last_keys", "loaded", "offsets", "starts")
-
-    def __init__(self, top: TopIndex) -> None:
-        self.last_keys = top.last_keys
-        self.firsts = list(accumulate(top.block_counts, initial=0))  # index of the first block; the last is the count
-        self.starts = list(accumulate(top.data_bytes, initial=0))  # offset of the first block
-        self.offsets = list(accumulate(top.partition_bytes, initial=self.starts[-1]))  # of the partition itself
-        self.loaded: list[_Partition | None] = [None] * len(top.last_keys)
-
-
 class BlockTableReader:
     """See TableReader."""
 
@@ -99,10 +72,10 @@ class BlockTableReader:
         # Without a budget nothing stays in it, but it counts.
         self._cache = BlockCache(0) if cache is None else cache
         self._loading = Lock()
-        self._directory: _Directory | None = None  # None until loaded
+        self._directory: TableIndex | None = None  # None until loaded
         # What find needs. Before the table is loaded, and always in a table of several partitions, there are no fences,
         # and find takes the general path.
-        self._state = (_NO_PARTITION.last_keys, _NO_PARTITION.slots.blocks, _NO_PARTITION)
+        self._state = (NO_PARTITION.last_keys, NO_PARTITION.slots.blocks, NO_PARTITION)
         maybe = NoFilter()
         self.filter = (maybe.words, maybe.word_count)
 
@@ -166,21 +139,14 @@ class BlockTableReader:
         """See TableReader.part."""
         if reverse:
             return self._part_reverse(start, stop, fill_cache=fill_cache)
-        last_keys, blocks, partition = self._state
+        last_keys, _, partition = self._state
         index = 0 if start is None else bisect_left(last_keys, start)
-        if index < len(last_keys):
-            raw = blocks[index]
-        else:
+        if index >= len(last_keys):
             found = self._partition_of(b"" if start is None else start)
             if found is None:
                 return None
             partition, index = found
-            raw = partition.slots.blocks[index]
-        if raw is None:
-            raw = self._fetch(partition, index, fill_cache=fill_cache)
-        else:
-            partition.slots.hit[index] = 1
-            self._cache.hits += 1
+        raw = self._block(partition, index, fill_cache=fill_cache)
         keys = decode_keys(raw)
         low = 0 if start is None else bisect_left(keys, start)
         last_key = keys[-1]
@@ -270,7 +236,7 @@ class BlockTableReader:
         except MALFORMED as error:
             raise self._input.damage(error, found[0].offsets[found[1]]) from error
 
-    def _partition_of(self, key: bytes) -> tuple[_Partition, int] | None:
+    def _partition_of(self, key: bytes) -> tuple[IndexPartition, int] | None:
         """The partition, and the index in it, of the only block that can hold ``key``; None if there is none."""
         directory = self._directory or self._load()
         number = bisect_left(directory.last_keys, key)
@@ -279,7 +245,7 @@ class BlockTableReader:
         partition = directory.loaded[number] or self._load_partition(directory, number)
         return partition, bisect_left(partition.last_keys, key)
 
-    def _block(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
+    def _block(self, partition: IndexPartition, index: int, *, fill_cache: bool = True) -> bytes:
         """One raw block, from the cache if it is there."""
         raw = partition.slots.blocks[index]
         if raw is None:
@@ -288,7 +254,7 @@ class BlockTableReader:
         self._cache.hits += 1
         return raw
 
-    def _fetch(self, partition: _Partition, index: int, *, fill_cache: bool = True) -> bytes:
+    def _fetch(self, partition: IndexPartition, index: int, *, fill_cache: bool = True) -> bytes:
         """Read one raw block and offer it to the cache."""
         offsets = partition.offsets
         offset = offsets[index]
@@ -300,7 +266,7 @@ class BlockTableReader:
             cache.insert(partition.slots, index, raw)
         return raw
 
-    def _raw_blocks(self, partition: _Partition, start: int, stop: int) -> Iterator[bytes]:
+    def _raw_blocks(self, partition: IndexPartition, start: int, stop: int) -> Iterator[bytes]:
         """The raw blocks ``[start, stop)`` of a partition, with one read."""
         offsets = partition.offsets
         base = offsets[start]
@@ -321,7 +287,7 @@ class BlockTableReader:
         except MALFORMED as error:
             raise self._input.damage(error, offset) from error
 
-    def _spans(self, first: int, count: int) -> Iterator[tuple[_Partition, int, int]]:
+    def _spans(self, first: int, count: int) -> Iterator[tuple[IndexPartition, int, int]]:
         """The blocks ``[first, first + count)`` as ranges within partitions."""
         directory = self._directory or self._load()
         stop = min(first + count, directory.firsts[-1])
@@ -355,7 +321,7 @@ class BlockTableReader:
             raise self._input.damage("the tags of a block are not those of its keys", offset)
         return keys, values
 
-    def _load(self) -> _Directory:
+    def _load(self) -> TableIndex:
         """Load footer, properties, index and filter, once."""
         with self._loading:
             if self._directory is not None:
@@ -366,7 +332,7 @@ class BlockTableReader:
                 top = decode_top_index(self._input.section(handle.offset, handle.size, MAX_SECTION_BYTES))
             except CorruptionError as error:
                 raise error if error.file else self._input.damage(error, handle.offset) from error
-            directory = _Directory(top)
+            directory = TableIndex(top)
             if directory.offsets[-1] != footer.filter.offset or directory.firsts[-1] != properties.block_count:
                 raise self._input.damage("the index does not cover the table", handle.offset)
             maybe: BlockedBloomFilter | NoFilter = NoFilter()
@@ -383,7 +349,7 @@ class BlockTableReader:
             self._directory = directory
             return directory
 
-    def _load_partition(self, directory: _Directory, number: int) -> _Partition:
+    def _load_partition(self, directory: TableIndex, number: int) -> IndexPartition:
         """Read one index partition; if two threads do at once, the first one's stays."""
         offset = directory.offsets[number]
         raw = self._input.section(offset, directory.offsets[number + 1] - offset, MAX_SECTION_BYTES)
@@ -397,7 +363,7 @@ class BlockTableReader:
         fits = fits and max(sizes) <= self._input.largest_block + STORED_OVERHEAD
         if not fits or last_keys[-1] != directory.last_keys[number]:
             raise self._input.damage("an index partition does not fit the index", offset)
-        partition = _Partition(last_keys, offsets)
+        partition = IndexPartition(last_keys, offsets)
         # One list operation, so that a second thread cannot replace slots that already hold cached blocks.
         loaded = directory.loaded
         if loaded[number] is None:

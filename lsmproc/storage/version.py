@@ -30,6 +30,7 @@ class Version:
     next_file_number: int = 1
     last_sequence: int = 0
     epoch: int = 0
+    segments: tuple[tuple[int, int], ...] = ()  # (number, synced end) of the log segments that must be there
 
     def apply(self, edit: VersionEdit) -> Version:
         """The version after ``edit``. Raises CorruptionError if the edit does not fit this version."""
@@ -43,13 +44,16 @@ class Version:
                 raise CorruptionError(f"an edit adds table {file.number}, which is live already")
             live.add(file.number)
             levels[level][file.number] = file
+        log_number = _grown("log number", self.log_number, edit.log_number)
+        segments = self.segments if edit.segments is None else edit.segments
         changed = {level for level, _ in edit.added} | {level for level, _ in edit.removed}
         return Version(
             tuple(_ordered(n, files) if n in changed else self.levels[n] for n, files in enumerate(levels)),
-            _grown("log number", self.log_number, edit.log_number),
+            log_number,
             _grown("next file number", self.next_file_number, edit.next_file_number),
             _grown("last sequence", self.last_sequence, edit.last_sequence),
             _grown("epoch", self.epoch, edit.epoch),
+            tuple((number, end) for number, end in segments if number >= log_number),
         )
 
     def snapshot_edit(self) -> VersionEdit:
@@ -60,6 +64,7 @@ class Version:
             next_file_number=self.next_file_number,
             last_sequence=self.last_sequence,
             epoch=self.epoch,
+            segments=self.segments,
         )
 
     def level_bytes(self, level: int) -> int:

@@ -7,6 +7,8 @@ Each segment's header names its predecessor and where that ends, so the segments
   acknowledged, and the files after the hole are removed before a new segment is begun;
 * but a sync of a segment implies that all earlier ones are synced. A hole below any promise is therefore no crash
   but damage, and raises CorruptionError instead of losing what was promised;
+* nothing in the log says where the newest segments of it ended. The manifest does, as far as it was known when the
+  manifest was last written: a segment that it lists and that is missing or ends too early is damage as well;
 * a segment without a header was allocated ahead and never used; like those behind a hole, it is to be removed before
   a new segment is begun, and so are the newest segments if they hold no records.
 """
@@ -28,10 +30,14 @@ from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_b
 class ReplayedSegment:
     """A segment of an earlier owner whose records are in the memtable again."""
 
-    def __init__(self, fs: FileSystem, end: SegmentEnd, fd: int | None = None) -> None:
-        """Describe the segment that ends at ``end``, and own ``fd``; None if its frames are durable as promised."""
+    def __init__(self, fs: FileSystem, end: SegmentEnd, fd: int | None = None, synced_end: int = 0) -> None:
+        """Describe the segment that ends at ``end``, and own ``fd``; None if its frames are durable as promised.
+
+        ``synced_end``: how many of its bytes are known to survive power loss without another sync.
+        """
         self.number = end.number
         self.end = end
+        self.synced_end = synced_end
         self._fs = fs
         self._fd = fd
 
@@ -74,10 +80,13 @@ def replay_log(
     log_number: int,
     store_uuid: bytes,
     descriptors: Mapping[int, int] = MappingProxyType({}),
+    *,
+    listed: Iterable[tuple[int, int]] = (),
 ) -> ReplayedLog:
     """Replay the segments ``numbers``, of which those from ``log_number`` on are live.
 
     ``descriptors``: of the segments that ``wal_rewriting`` wrote again; those of the returned segments are theirs.
+    ``listed``: (number, synced end) of segments that the manifest knows, see ``formats/version_edit.py``.
     Raises CorruptionError when a segment is missing, foreign, or damaged below a promise.
     """
     records: Records = {}
@@ -87,14 +96,12 @@ def replay_log(
     last_sequence = 0
     before: RecoveredLog | None = None
     live = sorted(number for number in numbers if number >= log_number)
-    if log_number and log_number not in live:
-        raise CorruptionError(
-            f"the log segment is missing, and with it acknowledged writes; {DAMAGE_REMEDY}",
-            file=wal_name(log_number),
-        )
+    synced_ends = {number: end for number, end in listed if number >= log_number}
+    _refuse_missing({log_number, *synced_ends} - {0, *live})
     for position, number in enumerate(live):
-        name = wal_name(number)
+        name, synced_end = wal_name(number), synced_ends.get(number, 0)
         if is_blank(fs, name):
+            _refuse_early_end(name, 0, synced_end)
             unusable.append(name)
             continue
         staged: Records = {}
@@ -102,15 +109,16 @@ def replay_log(
         if log.header.number != number:
             raise CorruptionError(f"the file says that it is segment {log.header.number}", file=name, offset=32)
         if not _follows(log, before, log_number):
-            _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor, before)
+            _refuse_broken_promise(fs, live[position:], store_uuid, log.header.predecessor, before, synced_ends)
             unusable += map(wal_name, live[position:])
             break
+        _refuse_early_end(name, log.end, synced_end)
         if records:
             records.update(staged)
         else:
             records = staged  # Most logs are one segment: half a million records need no copy.
         end = SegmentEnd(number, log.end, log.checksum, log.last_sequence)
-        segments.append(ReplayedSegment(fs, end, descriptors.get(number)))
+        segments.append(ReplayedSegment(fs, end, descriptors.get(number), max(log.promised_end, synced_end)))
         empty = [] if staged else [*empty, name]
         last_sequence = max(last_sequence, log.last_sequence)
         before = log
@@ -128,13 +136,38 @@ def _follows(log: RecoveredLog, before: RecoveredLog | None, log_number: int) ->
     return (header.predecessor, header.predecessor_end, header.predecessor_checksum) == predecessor
 
 
+def _refuse_missing(numbers: set[int]) -> None:
+    """Raise if there are any: these segments must be there and are not."""
+    if numbers:
+        text = f"the log segment is missing, and with it acknowledged writes; {DAMAGE_REMEDY}"
+        raise CorruptionError(text, file=wal_name(min(numbers)))
+
+
+def _refuse_early_end(name: str, end: int, synced_end: int) -> None:
+    """Raise if a segment ends before bytes that the manifest says were synced."""
+    if end < synced_end:
+        raise CorruptionError(
+            f"the log was synced up to byte {synced_end}, but its frames are valid only up to here; {DAMAGE_REMEDY}",
+            file=name,
+            offset=end,
+        )
+
+
 def _refuse_broken_promise(
-    fs: FileSystem, numbers: list[int], store_uuid: bytes, predecessor: int, before: RecoveredLog | None
+    fs: FileSystem,
+    numbers: list[int],
+    store_uuid: bytes,
+    predecessor: int,
+    before: RecoveredLog | None,
+    synced_ends: Mapping[int, int],
 ) -> None:
     """Raise if any of the segments behind a hole was ever synced; ``before`` is the last one in front of it."""
     for number in numbers:
         name = wal_name(number)
-        if not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end:
+        synced = synced_ends.get(number) or (
+            not is_blank(fs, name) and read_log(fs, name, KIND_WAL, store_uuid, _ignore).promised_end
+        )
+        if synced:
             raise CorruptionError(
                 f"segment {number} was synced, but records before it are missing from segment {predecessor}; "
                 f"{DAMAGE_REMEDY}",

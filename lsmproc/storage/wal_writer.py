@@ -39,7 +39,8 @@ class PwriteWal:
     Attributes:
         number: file number of the segment.
         end: bytes written so far, header included.
-        durable_end: bytes known to survive power loss.
+        durable_end: bytes that need no sync: those that were synced, and a promise right behind them.
+        synced_end: bytes known to survive power loss.
         sealed: no commit can follow.
         doubtful: an append raised, and whether its frame is in the file or not is not known.
     """
@@ -51,7 +52,7 @@ class PwriteWal:
         """
         self.number = number
         self.name = wal_name(number)
-        self.durable_end = 0
+        self.durable_end = self.synced_end = 0
         self.sealed = False
         self.doubtful = False
         self._fs = fs
@@ -128,6 +129,7 @@ class PwriteWal:
                 raise DurabilityError(
                     error.errno, f"the log could not be synced: {error.strerror}", self.name
                 ) from error
+            self.synced_end = end
         return end
 
     def promise(self, durable_end: int) -> None:

@@ -3,6 +3,9 @@
 What it may do: refuse the store with a CorruptionError that names the file; open it and raise that error for what
 cannot be read; take the damaged end of a log for one torn by a crash, as long as nothing is lost that was durable; or
 show everything, where the byte means nothing. Afterwards the directory is put back as it was.
+
+A newest log segment that ends earlier than it did, or is gone, cannot be told from one that was never written further:
+then everything may be missing from the end of the cycle.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.formats.file_names import LOCK
 from lsmproc.storage.file_system import READ_WRITE, PosixFileSystem
+from lsmproc.storage.wal_reader import is_blank
 from lsmproc.stress.oracle import Problem
 from lsmproc.stress.points import file_kind
 
@@ -34,11 +38,20 @@ class Damage:
 
     text: str
     names: tuple[str, ...]
+    ends_log: bool = False  # the newest segment ends earlier than it did
 
     @property
     def in_log(self) -> bool:
         """Whether it may be taken for the end of a log that a crash tore."""
         return file_kind(self.names[0]) == "wal"
+
+    @property
+    def cuts_manifest(self) -> bool:
+        """Whether the manifest may end before its newest edits, as one that a crash tore.
+
+        It is then the manifest of an older state, and the error names a file of that state that is gone.
+        """
+        return self.text.startswith("cut") and file_kind(self.names[0]) == "manifest"
 
 
 def run(episode: Episode, owner: OwnerUnderTest, cycle: CyclePlan, result: CycleResult) -> None:
@@ -71,6 +84,7 @@ def damage_store(path: str, chance: Random) -> Damage:
         names = files[chance.choice([kind for kind in _KINDS if files[kind]])]
         name = chance.choice(names)
         how = chance.choice(_HOW)
+        newest = name == max((each for each in files["wal"] if not is_blank(fs, each)), default="")
         if how == "swap" and len(names) > 1:
             other = chance.choice([each for each in names if each != name])
             for source, target in ((name, "swapped"), (other, name), ("swapped", other)):
@@ -78,8 +92,8 @@ def damage_store(path: str, chance: Random) -> Damage:
             return Damage(f"swap {name} {other}", (name, other))
         if how in {"remove", "swap"}:
             fs.unlink(name)
-            return Damage(f"remove {name}", (name,))
-        return Damage(f"{_change_bytes(fs, name, how, chance)} {name}", (name,))
+            return Damage(f"remove {name}", (name,), newest)
+        return Damage(f"{_change_bytes(fs, name, how, chance)} {name}", (name,), newest and how == "cut")
     finally:
         fs.shut()
 
@@ -110,6 +124,8 @@ def _look_at_damage(
     said = victim.expect("opened", "not opened")
     if said["is"] == "not opened":
         episode.bury(victim)
+        if said["error"] == "CorruptionError" and damage.cuts_manifest and said["file"] not in damage.names:
+            return "error at open, for what an older manifest needs"
         if said["error"] != "CorruptionError" or said["file"] not in damage.names:
             result.problems.append(Problem("error", f"{damage.text}: opening raised {said['error']}: {said['text']}"))
         return "error at open"
@@ -119,7 +135,12 @@ def _look_at_damage(
         result.problems.append(Problem("error", f"{damage.text}: reading found damage in {sorted(others)}"))
     result.problems += [Problem("reads differ", f"{damage.text}: at {key!r}") for key in found["differing"][:1]]
     missing, problems = episode.oracle.judge_damaged(
-        cycle.number, dead.acks.order, dict(found["records"]), found["unreadable"], torn=damage.in_log
+        cycle.number,
+        dead.acks.order,
+        dict(found["records"]),
+        found["unreadable"],
+        torn=damage.in_log,
+        synced=not damage.ends_log,
     )
     result.problems += [Problem(each.kind, f"{damage.text}: {each.text}", each.history) for each in problems]
     if found["files"]:

@@ -28,12 +28,12 @@ class Limit:
 LIMITS: Mapping[str, Limit] = {
     "owner memory (bytes)": Limit(8 * MIB, 0.05),
     "memory of the largest worker (bytes)": Limit(8 * MIB, 0.05),
-    "owner descriptors": Limit(3, 0.05),
-    "descriptors of the workers": Limit(3, 0.05),
+    "owner descriptors, tables aside": Limit(3, 0.1),
+    "descriptors of the workers, tables aside": Limit(3, 0.1),
     "owner threads": Limit(1),
     "processes": Limit(1),
-    "files": Limit(8, 0.25),
-    "bytes in the directory": Limit(2 * MIB, 0.25),
+    "files": Limit(12, 0.25),
+    "bytes in the directory": Limit(4 * MIB, 0.25),
     "live snapshots": Limit(3),
 }
 

@@ -11,7 +11,6 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import lt
 
 from lsmproc.stress.operations import LoadShape, Operation, operations
 from lsmproc.stress.power_oracle import Ack, CutCycle
@@ -96,15 +95,16 @@ class Oracle:
         unreadable: Collection[bytes],
         *,
         torn: bool,
+        synced: bool = True,
     ) -> tuple[bool, list[Problem]]:
         """Look at what can be read of a damaged copy of the store, without learning from it.
 
         ``cycle`` has these acknowledgements and is not finished. All of it must be there but for ``unreadable`` keys;
-        if the log was damaged (``torn``) a prefix is right too, with all that was durable. Returns whether something
-        of the cycle is missing, and what is wrong.
+        if the log was damaged (``torn``) a prefix is right too, with all that was durable, unless nothing can tell
+        where the log ended (not ``synced``). Returns whether something of the cycle is missing, and what is wrong.
         """
         streams = [operations(self._seed, cycle, thread, self._shape) for thread in range(self._shape.threads)]
-        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks))
+        copy = CutCycle(streams, acks, old=0 if torn else len(acks), before=len(acks) if synced else 0)
         touched = copy.ignore(unreadable)
         left, wrong = copy.survivors(self._value, found, self._seed)
         problems = [Problem(kind, text) for kind, text in wrong]
@@ -112,7 +112,7 @@ class Oracle:
         for key in sorted((records.keys() | self._state.keys()) - touched - set(unreadable)):
             problems += self._compare(key, records)
         acked = [sum(each == thread for each, _ in acks) for thread in range(len(left))]
-        return any(map(lt, left, acked)), problems[:_MOST_PROBLEMS]
+        return any(most < count for (_, most), count in zip(left, acked, strict=True)), problems[:_MOST_PROBLEMS]
 
     def look(self, records: Iterable[Record]) -> list[Problem]:
         """Compare with what the store holds, and learn what became of the open operations."""
@@ -126,9 +126,9 @@ class Oracle:
             problems = list(self._check_order(found))
         return problems[:_MOST_PROBLEMS]
 
-    def _apply(self, operation: Operation, how: str) -> None:
+    def _apply(self, operation: Operation, how: str, *, sure: bool = True) -> None:
         for key, value in zip(operation.keys, operation.values, strict=True):
-            self._state[key] = Written(operation.id, value)
+            self._state[key] = Written(operation.id, value, sure=sure)
             what = "delete" if value is None else f"put {len(value)} bytes"
             identity = operation.id
             self._history[key].append(
@@ -140,10 +140,13 @@ class Oracle:
         assert self._cut is not None
         held = {key: value for key, (value, _) in found.items()}
         survivors, problems = self._cut.survivors(self._value, held, self._seed)
-        for count, performed in zip(survivors, self._cut.operations, strict=True):
-            for operation in performed[:count]:
+        for (least, most), performed in zip(survivors, self._cut.operations, strict=True):
+            for operation in performed[:least]:
                 self._apply(operation, "there after a power cut")
-        self.survived = sum(survivors)
+            for operation in performed[least:most]:
+                # It wrote what was there already, so nothing tells whether it is the one that is there.
+                self._apply(operation, "perhaps there after a power cut", sure=False)
+        self.survived = sum(most for _, most in survivors)
         self._cut = None
         return [Problem(kind, text) for kind, text in problems]
 

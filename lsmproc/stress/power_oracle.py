@@ -50,8 +50,8 @@ class CutCycle:
 
     def survivors(
         self, value: Callable[[bytes], bytes | None], found: Mapping[bytes, bytes], seed: int
-    ) -> tuple[list[int], list[tuple[str, str]]]:
-        """How many operations of each thread are left, and what breaks a rule, as kind and text.
+    ) -> tuple[list[tuple[int, int]], list[tuple[str, str]]]:
+        """How many operations of each thread are left, at least and at most, and what breaks a rule: kind and text.
 
         ``value`` tells what a key held before the cycle, ``found`` what the store holds now.
         """
@@ -62,7 +62,7 @@ class CutCycle:
                 problems.append(("no prefix", self._explain(thread, value, found, seed)))
         if not problems:
             problems += self._holes(possible)
-        return [max(numbers, default=0) for numbers in possible], problems
+        return [(min(numbers, default=0), max(numbers, default=0)) for numbers in possible], problems
 
     def ignore(self, keys: Collection[bytes]) -> set[bytes]:
         """Judge nothing by these keys; returns those that the operations touch besides."""

@@ -109,14 +109,15 @@ def _no_crc() -> None:
     """A frame of the log counts if it can be decoded."""
     crc32 = _original(log_format, "crc32")
 
-    def unchecked(data: Any, flat: Any, checksum: int, checked: Any = log_format._checked) -> Any:  # noqa: SLF001
+    def unchecked(decode: Callable[..., Any], *arguments: Any) -> Any:
         _replace(log_format, "crc32", lambda *_: _EveryChecksum())
         try:
-            return checked(data, flat, checksum)
+            return decode(*arguments)
         finally:
             _replace(log_format, "crc32", crc32)
 
-    _replace(log_format, "_checked", unchecked)
+    for name in ("_checked", "decode_frame"):
+        _replace(log_format, name, partial(unchecked, _original(log_format, name)))
 
 
 def _reused_sequence() -> None:
@@ -162,7 +163,7 @@ def _rotated_log_not_replayed() -> None:
 
     def newest_only(fs: Any, numbers: Any, log_number: int, *rest: Any, **options: Any) -> Any:
         used = sorted(n for n in numbers if n >= log_number and not is_blank(fs, wal_name(n)))
-        return replay_log(fs, used[-1:], used[-1] if used else log_number, *rest, **options)
+        return replay_log(fs, used[-1:], used[-1] if used else log_number, *rest, **{**options, "listed": ()})
 
     _replace(recovery, "replay_log", newest_only)
 

@@ -11,6 +11,7 @@ import pytest
 
 from lsmproc.config import LSMConfig
 from lsmproc.errors import ConfigError
+from lsmproc.store_parts import table_options
 
 
 def test_only_the_directory_is_needed() -> None:
@@ -177,7 +178,9 @@ def test_explaining_an_unknown_setting_names_the_likeliest() -> None:
 def test_filter_bits_and_codec_of_a_level_follow_the_settings() -> None:
     """The last number of bits holds for all deeper levels; the bottommost level may have a codec of its own."""
     config = LSMConfig(data_dir="/x", bottommost_compression="none")
-    assert [16, 14, 12, 12] == [config.filter_bits_at(level) for level in (0, 1, 2, 6)]
-    assert ("none", "lz4") == (config.compression_at(bottommost=True), config.compression_at(bottommost=False))
-    plain = config.replace(filter="none", bottommost_compression=None)
-    assert (0, "lz4") == (plain.filter_bits_at(0), plain.compression_at(bottommost=True))
+    assert [16, 14, 12, 12] == [
+        table_options(config, level, bottommost=False).filter_bits_per_key for level in (0, 1, 2, 6)
+    ]
+    assert ["none", "lz4"] == [table_options(config, 2, bottommost=lowest).compression for lowest in (True, False)]
+    plain = table_options(config.replace(filter="none", bottommost_compression=None), 0, bottommost=True)
+    assert (0, "lz4") == (plain.filter_bits_per_key, plain.compression)

@@ -81,7 +81,8 @@ def test_a_damaged_file_is_named_or_harmless(run_plan: RunPlan, full: bool, tall
     figures = report.figures()
     assert (NOTHING_BROKEN, True) == ({name: figures[name] for name in NOTHING_BROKEN}, report.complete)
     assert count == sum(figures["damages"].values())
-    assert figures["damages"].keys() <= {"error at open", "error on read", "torn tail", "nothing missing"}
+    known = ("error at open", "error on read", "torn tail", "nothing missing")
+    assert all(outcome.startswith(known) for outcome in figures["damages"])
     tally.add("damaged files between two owners", count)
 
 

@@ -43,7 +43,7 @@ def test_every_prefix_is_right_when_nothing_was_promised() -> None:
     """From none of the operations to one more than were acknowledged."""
     for survived in range(7):
         cycle = CutCycle([puts(0)], [(0, n) for n in range(1, 6)], old=0)
-        assert ([survived], []) == cycle.survivors(nothing, state(survived), 1)
+        assert ([(survived, survived)], []) == cycle.survivors(nothing, state(survived), 1)
 
 
 def test_half_a_batch_is_no_prefix() -> None:
@@ -78,3 +78,10 @@ def test_a_hole_between_threads_is_noticed() -> None:
     cycle = CutCycle([puts(0), puts(1)], alternating(6), old=0)
     assert ["hole"] == [kind for kind, _ in cycle.survivors(nothing, state(6, 2), 1)[1]]
     assert [] == cycle.survivors(nothing, state(6, 5), 1)[1]
+
+
+def test_an_operation_that_changes_nothing_is_neither_there_nor_gone() -> None:
+    """Its value stood there before; only its sequence number would tell."""
+    writes = [Operation(OperationId(0, n, 0), (b"key",), (b"",), sync=False, look_back=False) for n in range(4)]
+    cycle = CutCycle([iter(writes)], [(0, 1), (0, 2)], old=0)
+    assert ([(1, 3)], []) == cycle.survivors(nothing, {b"key": b""}, 1)

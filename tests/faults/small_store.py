@@ -19,7 +19,7 @@ from lsmproc import LSMStore
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.file_names import FileKind, parse_file_name
+from lsmproc.formats.file_names import FileKind, parse_file_name, wal_name
 from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.stress.disk_model import lay_out
@@ -90,6 +90,7 @@ class SmallStore:
     writes: list[LoggedWrite] = field(default_factory=list)
     promised: int = 0  # writes of the live log that were synced
     keys: list[bytes] = field(default_factory=list)  # all that were ever written
+    listed: dict[str, int] = field(default_factory=dict)  # synced end of each log segment that the manifest knows
     past: list[dict[str, bytes]] = field(default_factory=list)  # the files at earlier instants
     history: dict[bytes, set[bytes | None]] = field(default_factory=dict)  # what a key ever held; None for nothing
 
@@ -120,12 +121,20 @@ class SmallStore:
 
 
 def build_small_store(
-    directory: Path, *, records: int, value_bytes: int = 40, promise: bool = True, seed: int = 20250, **options: object
+    directory: Path,
+    *,
+    records: int,
+    value_bytes: int = 40,
+    promise: bool = True,
+    late_flush: bool = False,
+    seed: int = 20250,
+    **options: object,
 ) -> SmallStore:
     """Make a store in ``directory`` and copy its files at an instant of its life.
 
     ``value_bytes``: about how long values are; the half of it cannot be compressed.
     ``promise``: whether the newest segment has a promise, which then covers the sealed one as well.
+    ``late_flush``: whether the sealed segment is in a table by then, so that the manifest knows of the newest one.
     """
     rng = Random(seed)
     background = HeldBackground()
@@ -167,8 +176,9 @@ def build_small_store(
             store.past.append(contents(directory))
             db._parts.log.prepare_spare()  # type: ignore[union-attr] # Rotations in a hurry make larger files.
             db.flush_memtable()
-        _fill_log(db, store, background, state, keys, write, promise=promise)
+        _fill_log(db, store, background, state, keys, write, promise=promise, late_flush=late_flush)
         store.files = contents(directory)
+        store.listed = {wal_name(number): end for number, end in db._parts.version_set.current.segments}
         background.release()
     env.close()
     store.files["tmp/1-7-1-0.sst"] = b"an output that its worker never finished"
@@ -185,8 +195,9 @@ def _fill_log(
     write: Callable[..., None],
     *,
     promise: bool,
+    late_flush: bool,
 ) -> None:
-    """A sealed segment whose flush waits, one that is being written, and a blank one behind it."""
+    """A sealed segment whose flush waits unless it is late, one that is being written, and a blank one behind it."""
     log = db._parts.log
     assert log is not None
     background.held = True
@@ -207,6 +218,12 @@ def _fill_log(
     db._write_path.rotate()
     for number in range(6):
         logged(5 * number + 1, deleted=number == 4, batch=1 + 2 * (number == 5), sync=promise and number == 2)
+        if late_flush and number == 3:
+            background.release()
+            background.held = True
+            # What was in the sealed segment is in a table now.
+            del store.states[:5], store.writes[:5]
+            store.promised -= 5
     log.prepare_spare()
 
 

@@ -160,8 +160,7 @@ def blocks_of(db: LSMStore) -> list[tuple[str, int, set[bytes]]]:
         reader = db._parts.tables.reader(file)
         assert isinstance(reader, BlockTableReader)
         for index in range(reader.block_count):
-            partition = reader._only
-            assert partition is not None
+            partition = reader._partition_of(file.smallest)[0]
             keys = set(reader.columns(index, 1, fill_cache=False)[0])
             blocks.append((f"{file.number:06d}.sst", partition.offsets[index], keys))
     return blocks

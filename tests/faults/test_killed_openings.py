@@ -17,7 +17,7 @@ from lsmproc.errors import StorageError
 from lsmproc.formats.file_names import parse_file_name
 from lsmproc.storage.directory_lock import DirectoryLock
 from tests.faults.faulty_file_system import FaultPlan, Killed, OpenFileSystem, QuickFileSystem
-from tests.faults.scripted_life import forget_locks
+from tests.faults.scripted_life import forget, forget_locks
 from tests.tally import Tally
 
 State = dict[bytes, bytes]
@@ -32,9 +32,13 @@ def open_store(directory: Path, open_file_system: OpenFileSystem = QuickFileSyst
 def open_and_die(directory: Path, at: int | None, **options: object) -> FaultPlan:
     """Open with a file system that dies at its operation ``at``."""
     plan = FaultPlan(at=at)
+    db = None
     try:
-        open_store(directory, plan.open_file_system, **options).close()
+        db = open_store(directory, plan.open_file_system, **options)
+        db.close()
     except Killed:
+        if db is not None:
+            forget(db)
         forget_locks()
         plan.give_back()
     return plan

@@ -1,12 +1,15 @@
 """Files that are cut short, grown, removed, swapped, foreign or old: named, or every value that is shown is right.
 
+The manifest lists the log segments that were there when it was last written, and how far each of them was synced then.
 What no store of this design can tell apart is said here and nowhere hidden: a newest log segment that ends earlier
-than it did (cut short, removed, or an older copy of itself) looks like one that was never written further. Then the
-state is the one after an earlier write; never a mixture, and never an empty store in place of tables.
+than it did, but not before what the manifest knows (cut short, an older copy of itself, or removed if it was begun
+after the last flush), looks like one that was never written further. Then the state is the one after an earlier write;
+never a mixture, and never an empty store in place of tables.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +17,13 @@ from random import Random
 
 import pytest
 
+from lsmproc import LSMStore
+from lsmproc.config import LSMConfig
 from lsmproc.env import Env
+from lsmproc.errors import CorruptionError
 from lsmproc.formats.file_names import CURRENT, LOCK, FileKind
+from lsmproc.repair.store_repair import repair_store
+from lsmproc.stress.disk_model import lay_out
 from lsmproc.verification import verify_store
 from tests.faults.damage_trials import (
     ERROR_AT_OPEN,
@@ -30,7 +38,7 @@ from tests.faults.damage_trials import (
     quick_directory,
 )
 from tests.faults.faulty_file_system import QuickFileSystem
-from tests.faults.small_store import SmallStore, build_small_store, look_at
+from tests.faults.small_store import SmallStore, build_small_store, contents, look_at
 from tests.tally import Tally
 
 QUICK_STEP = 20
@@ -38,6 +46,7 @@ ERRORS = {ERROR_AT_OPEN, ERROR_ON_READ}
 SHAPES: list[dict[str, object]] = [
     {"records": 40, "value_bytes": 60},
     {"records": 40, "promise": False, "manifest": "snapshot", "table_format": "plain"},
+    {"records": 40, "late_flush": True},
 ]
 
 
@@ -48,7 +57,7 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
         yield directory
 
 
-@pytest.fixture(params=SHAPES, ids=["log manifest", "snapshot manifest"])
+@pytest.fixture(params=SHAPES, ids=["log manifest", "snapshot manifest", "flush behind a sync"])
 def trials(request: pytest.FixtureRequest, scratch: Path) -> Iterator[DamageTrials]:
     """Trials of a store."""
     with damage_trials(scratch, build_small_store(scratch / "store", **request.param)) as trials:
@@ -89,7 +98,7 @@ def check_cut(store: SmallStore, name: str, kind: str, size: int, used: int, fin
         assert {(name, ERROR_AT_OPEN)} == {(error.file, finding.outcome) for error in finding.errors}, place
     elif kind == "indifferent" or size >= used:
         assert whole, place
-    elif kind == "segment" and store.promised > store.intact_writes(name, used):
+    elif size < store.listed.get(name, 0) or (kind == "segment" and store.promised > store.intact_writes(name, used)):
         assert ERROR_AT_OPEN == finding.outcome, place
         assert {name} == {error.file for error in finding.errors}, place
     elif kind in {"segment", "newest segment"}:
@@ -134,12 +143,40 @@ def test_a_removed_file_is_named_or_was_the_end_of_the_log(trials: DamageTrials,
         finding = trials.look({name: None}, store.candidates(name, 0))
         if kind == "indifferent":
             assert UNNOTICED == finding.outcome, name
-        elif kind == "newest segment":
+        elif kind == "newest segment" and name not in store.listed:
             assert TORN_TAIL == finding.outcome
         else:
             assert ERROR_AT_OPEN == finding.outcome, name
             assert {name} == {error.file for error in finding.errors}
         tally.add("files removed")
+
+
+@pytest.mark.parametrize("blank", [False, True], ids=["written", "not begun"])
+def test_each_segment_that_was_there_at_an_opening_is_missed(scratch: Path, tally: Tally, blank: bool) -> None:
+    """By an opening, by ``verify_store`` and by a repair; also while the newest one has not even a header."""
+    directory, env = scratch / "store", Env(background="inline", open_file_system=QuickFileSystem)
+    for number in range(3):
+        with LSMStore(LSMConfig(data_dir=directory), env=env) as db:
+            db.put(b"key%d" % number, b"value")
+            db.sync()
+            files = contents(directory)
+    segments = sorted(name for name in files if name.endswith(".wal"))
+    assert 3 == len(segments)
+    for missing in segments:
+        shutil.rmtree(directory)
+        damaged = {name: content for name, content in files.items() if name != missing}
+        if blank and missing != segments[-1]:
+            damaged[segments[-1]] = bytes(4096)
+        lay_out(directory, damaged)
+        for read_only in (True, False):
+            with pytest.raises(CorruptionError, match="missing") as caught:
+                LSMStore(LSMConfig(data_dir=directory, read_only=read_only), env=env)
+            assert missing == caught.value.file
+        assert [missing] == [problem.file for problem in verify_store(directory).problems]
+        report = repair_store(directory, into=scratch / f"repaired-{missing}", strict=missing == segments[-1])
+        assert [missing] == [loss.file for loss in report.losses]
+        tally.add("segments missed by the manifest")
+    env.close()
 
 
 def test_any_two_files_swapped_are_named(trials: DamageTrials, tally: Tally) -> None:
@@ -195,7 +232,9 @@ def test_older_copies_of_its_own_files_never_bring_a_value_back(trials: DamageTr
             finding = trials.look(changes, [store.states[-1], *store.states[-2::-1]])
             place = f"old {list(changes)}: {finding.outcome}"
             if finding.outcome == TORN_TAIL:
-                assert all(kinds.get(name, "").endswith("segment") for name in changes), place
+                assert all(kinds.get(name, name).endswith(("segment", ".wal")) for name in changes), place
+                known = max((store.intact_writes(*each) for each in store.listed.items() if each[1]), default=0)
+                assert finding.state in store.states[known:], place
             else:
                 assert finding.outcome in ERRORS | {UNNOTICED, NOTED}, place
             assert not any(kinds.get(name) == "table" for name in changes), "a table was written again"

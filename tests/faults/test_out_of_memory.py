@@ -31,6 +31,7 @@ COUNTED = "allocations that failed in calls of a store"
         ("drought", "pwrite", 17, 1, WRITES),
         ("once", "mapped", 23, 1, ("put", "synced_batch", "rotating_put")),
         ("once", "pwrite", 211, 7, ("large_batch",)),
+        ("once", "pwrite", 53, 7, ("flush",)),
     ],
 )
 def test_a_call_without_memory_leaves_the_store_as_promised(

@@ -107,6 +107,7 @@ def blocks_of(store: SmallStore, directory: Path) -> Blocks:
                 reader = db._parts.tables.reader(file)
                 assert isinstance(reader, BlockTableReader)
                 keys = [set(reader.columns(index, 1)[0]) for index in range(reader.block_count)]
-                assert reader._only is not None
-                blocks[table_name(file.number)] = (reader._only.offsets, keys)
+                partition = reader._partition_of(file.smallest)
+                assert partition is not None
+                blocks[table_name(file.number)] = (partition[0].offsets, keys)
     return blocks

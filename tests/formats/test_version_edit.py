@@ -19,14 +19,15 @@ from lsmproc.formats.version_edit import (
 )
 
 TABLE = FileMetadata(7, 300, 2**64 - 1, 12, b"a", b"\xff\x00", 3, 1, 10, 20, 250)
-EDIT = VersionEdit(((0, TABLE),), ((1, 5), (6, 6)), 3, 8, 20, None)
+EDIT = VersionEdit(((0, TABLE),), ((1, 5), (6, 6)), 3, 8, 20, None, ((3, 300), (7, 0)))
 # Written to disk: when this fails, stores of earlier releases cannot be read any more.
 GOLDEN = bytes.fromhex(
-    "97"  # an array of 7
-    "01"  # layout 1
+    "98"  # an array of 8
+    "02"  # layout 2
     "91 92 00 9b 07 cd012c cfffffffffffffffff 0c c40161 c402ff00 03 01 0a 14 ccfa"  # added: level 0, TABLE
     "92 9201 05 9206 06"  # removed: table 5 of level 1, table 6 of level 6
     "03 08 14 c0"  # log number, next file number, last sequence, no epoch
+    "92 9203cd012c 920700"  # segments: 3 synced up to byte 300, 7 not synced
 )
 
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -54,6 +55,7 @@ EDITS = st.builds(
     COUNTERS,
     COUNTERS,
     COUNTERS,
+    st.none() | st.lists(st.tuples(st.integers(1, 2**64 - 1), NUMBERS), max_size=3).map(tuple),
 )
 
 
@@ -76,8 +78,8 @@ def test_a_table_description_comes_back_as_it_was() -> None:
 
 
 def _fields(**changes: object) -> bytes:
-    names = ("layout", "added", "removed", "log_number", "next_file_number", "last_sequence", "epoch")
-    fields: list[object] = [1, [], [], None, None, None, None]
+    names = ("layout", "added", "removed", "log_number", "next_file_number", "last_sequence", "epoch", "segments")
+    fields: list[object] = [2, [], [], None, None, None, None, None]
     for name, value in changes.items():
         fields[names.index(name)] = value
     packed: bytes = msgpack.packb(fields)
@@ -95,11 +97,14 @@ def _fields(**changes: object) -> bytes:
         msgpack.packb({}),
         msgpack.packb("text"),
         msgpack.packb([]),
-        msgpack.packb([1, [], []]),
-        msgpack.packb([1, [], [], None, None, None, None, None]),
+        msgpack.packb([2, [], []]),
+        msgpack.packb([1, [], [], None, None, None, None]),
+        msgpack.packb([2, [], [], None, None, None, None]),
+        msgpack.packb([2, [], [], None, None, None, None, None, None]),
         msgpack.packb(msgpack.ExtType(5, b"x")),
         b"\x91" * 100_000,
-        _fields(layout=2),
+        _fields(layout=1),
+        _fields(layout=3),
         _fields(layout=None),
         _fields(added=5),
         _fields(added=[5]),
@@ -118,6 +123,14 @@ def _fields(**changes: object) -> bytes:
         _fields(epoch=True),
         _fields(last_sequence=1.5),
         _fields(next_file_number=[]),
+        _fields(segments=5),
+        _fields(segments=[5]),
+        _fields(segments=[[3]]),
+        _fields(segments=[[3, 0, 0]]),
+        _fields(segments=[[0, 0]]),
+        _fields(segments=[[3, -1]]),
+        _fields(segments=[[3, True]]),
+        _fields(segments=[["3", 0]]),
     ],
 )
 def test_anything_else_is_corruption(data: bytes) -> None:

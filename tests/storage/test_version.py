@@ -82,10 +82,22 @@ def test_counters_stay_when_an_edit_says_nothing_of_them() -> None:
     assert (5, 9, 8, 2) == (after.log_number, after.next_file_number, after.last_sequence, after.epoch)
 
 
+def test_log_segments_stay_until_they_are_flushed_or_listed_anew() -> None:
+    """A list replaces the one before; none leaves it; a log number takes those below out of it."""
+    version = Version().apply(VersionEdit(log_number=3, segments=((3, 70), (5, 0))))
+    assert ((3, 70), (5, 0)) == version.apply(VersionEdit(last_sequence=8)).segments
+    assert ((5, 0),) == version.apply(VersionEdit(log_number=4)).segments
+    assert ((5, 90), (6, 0)) == version.apply(VersionEdit(log_number=5, segments=((3, 70), (5, 90), (6, 0)))).segments
+    assert () == version.apply(VersionEdit(segments=())).segments
+
+
 def test_a_snapshot_edit_leads_from_nothing_to_the_same_version() -> None:
-    """Tables and counters alike."""
+    """Tables, counters and log segments alike."""
     version = Version(log_number=5, next_file_number=9, last_sequence=7, epoch=2).apply(
-        VersionEdit(added=((0, _table(1, "a", "c", 2)), (0, _table(2, "a", "c", 3)), (6, _table(3, "a", "c"))))
+        VersionEdit(
+            added=((0, _table(1, "a", "c", 2)), (0, _table(2, "a", "c", 3)), (6, _table(3, "a", "c"))),
+            segments=((5, 64),),
+        )
     )
     copy = Version().apply(version.snapshot_edit())
     assert version.levels == copy.levels

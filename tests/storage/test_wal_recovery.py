@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,10 +57,10 @@ def chain(fs: FaultyFileSystem) -> Chain:
     return Chain(fs)
 
 
-def replay(fs: FaultyFileSystem, log_number: int = 1) -> ReplayedLog:
+def replay(fs: FaultyFileSystem, log_number: int = 1, listed: Iterable[tuple[int, int]] = ()) -> ReplayedLog:
     """All segments of the directory."""
     numbers = [int(name[:6]) for name in reversed(fs.list_directory())]
-    return replay_log(fs, numbers, log_number, STORE)
+    return replay_log(fs, numbers, log_number, STORE, listed=listed)
 
 
 def cut(path: Path, size: int) -> None:
@@ -201,6 +201,37 @@ def test_a_lost_header_before_a_promise_is_corruption(fs: FaultyFileSystem, chai
     with pytest.raises(CorruptionError) as caught:
         replay_log(fs, [2], 2, STORE)
     assert ("000002.wal", 0) == (caught.value.file, caught.value.offset)
+
+
+def test_a_segment_that_the_manifest_lists_must_be_there(fs: FaultyFileSystem, chain: Chain) -> None:
+    """The newest as well, but it may be blank; and nobody asks for what is flushed."""
+    chain.segment(2, b"a")
+    chain.segment(3, b"b", seal=False).write_bytes(bytes(100))
+    for listed in ((2, 0),), ((2, 0), (3, 0)), ((1, 500), (2, 0)):
+        assert [b"a"] == list(replay(fs, 2, listed).records)
+    with pytest.raises(CorruptionError, match="missing") as caught:
+        replay(fs, 2, ((2, 0), (4, 0)))
+    assert "000004.wal" == caught.value.file
+
+
+def test_a_segment_must_reach_as_far_as_the_manifest_knows(fs: FaultyFileSystem, chain: Chain) -> None:
+    """Cut short anywhere below, blank, or out of reach behind a hole: each is damage and no torn tail."""
+    first = chain.segment(1, b"a")
+    newest = chain.segment(2, b"b", b"c", seal=False)
+    whole = newest.read_bytes().rstrip(b"\0")
+    assert [b"a", b"b", b"c"] == list(replay(fs, 1, ((1, 0), (2, len(whole)))).records)
+    for size in range(len(whole)):
+        for content in (whole[:size], whole[:size] + bytes(len(whole) - size)):
+            newest.write_bytes(content)
+            with pytest.raises(CorruptionError) as caught:
+                replay(fs, 1, ((1, 0), (2, len(whole))))
+            assert "000002.wal" == caught.value.file
+    newest.write_bytes(whole)
+    cut(first, len(first.read_bytes().rstrip(b"\0")) - 1)
+    assert [b"a"] == list(replay(fs, 1, ((1, 0), (2, 0))).records)
+    with pytest.raises(CorruptionError, match="segment 2 was synced") as caught:
+        replay(fs, 1, ((1, 0), (2, HEADER_SIZE)))
+    assert "000001.wal" == caught.value.file
 
 
 def test_segments_of_another_store_or_number_are_corruption(fs: FaultyFileSystem, chain: Chain, tmp_path: Path) -> None:

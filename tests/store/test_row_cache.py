@@ -119,7 +119,7 @@ def test_no_reader_ever_goes_back_in_time(
 ) -> None:
     """Two writers count keys up through flushes and merges while readers watch: what was seen once is the least."""
     store = open_store(background=background, row_cache_bytes=20_000, **tiny)
-    rounds = 1500 if full else 150
+    rounds = 1500 if full else 60
     written = dict.fromkeys(KEYS, 0)
     for key in KEYS:
         store.put(key, b"%020d" % 0)

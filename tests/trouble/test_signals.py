@@ -53,7 +53,7 @@ def test_a_signal_to_the_group_loses_nothing_that_was_acknowledged(
     tmp_path: Path, number: signal.Signals, full: bool, tally: Tally
 ) -> None:
     """An interrupt is a KeyboardInterrupt in the owner and nothing in its workers; SIGTERM ends it, and them."""
-    cycles = 50 if full else 10
+    cycles = 50 if full else 6
     random = Random(number)
     for cycle in range(cycles):
         path = tmp_path / str(cycle)

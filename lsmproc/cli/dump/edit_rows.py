@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lsmproc.cli.dump.file_rows import Row
 from lsmproc.cli.dump.log_rows import keys_row, log_rows
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.file_names import CURRENT, table_name
+from lsmproc.formats.file_names import CURRENT, table_name, wal_name
 from lsmproc.formats.log_format import KIND_MANIFEST
 from lsmproc.formats.version_edit import FileMetadata, VersionEdit, decode_version_edit
 from lsmproc.repair.frame_view import FrameView, value_of
@@ -68,6 +68,7 @@ def _edit_row(edit: VersionEdit) -> Row:
         "next_file_number": edit.next_file_number,
         "last_sequence": edit.last_sequence,
         "epoch": edit.epoch,
+        "segments": None if edit.segments is None else [f"{wal_name(n)}@{end}" for n, end in edit.segments],
     }
 
 
