@@ -171,7 +171,8 @@ class CompactionSchedule:
         version = self._tree.version
         deeper = ranges_below(version, compaction)
         options = self._options_for(compaction.output_level, not deeper)
-        least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES)
+        # Somebody waits for a manual one; the others share the cores with the writes they come from.
+        least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
         parts = split(compaction, self.workers - self._parts_running, least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
