@@ -33,7 +33,7 @@ from tests.faults.faulty_file_system import QuickFileSystem
 from tests.faults.small_store import SmallStore, build_small_store
 from tests.tally import Tally
 
-QUICK_STEP = 20  # the quick form takes one byte of so many
+QUICK_STEP = 40  # the quick form takes one byte of so many
 OWNER_STEP = 8  # of bytes that recovery does not read, or that are zeros, an owner opens the store with one of so many
 
 FULL_STORE: dict[str, object] = {"records": 70, "value_bytes": 150}

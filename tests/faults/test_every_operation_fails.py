@@ -17,8 +17,8 @@ from tests.faults.scripted_life import Program, Seams, check_reopened, script
 from tests.tally import Tally
 
 FOR_EVER = 1 << 60
-_QUICK_STRIDE = 29
-_QUICK_JOB_STRIDE = 5
+_QUICK_STRIDE = 53
+_QUICK_JOB_STRIDE = 11
 
 OPTIONS = [
     {"wal_sync": sync, "manifest": manifest}

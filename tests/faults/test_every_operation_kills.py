@@ -23,7 +23,7 @@ Moment = Literal["before", "half", "after"]
 
 MOMENTS: tuple[Moment, ...] = ("before", "half", "after")
 FOR_EVER = 1 << 60
-_QUICK_STRIDE = 20
+_QUICK_STRIDE = 37
 _RECOVERY_OPERATIONS = 40  # about as many as a recovery does, and some of the work behind it
 
 OPTIONS = [
@@ -46,7 +46,7 @@ def test_a_death_at_any_operation_loses_nothing_acknowledged(
     scratch: Path, loud: list[str], full: bool, tally: Tally, moment: Moment, who: str
 ) -> None:
     """Owner and jobs end at once; the next open shows every acknowledged write, and the one under way whole or not."""
-    stride = 1 if full else _QUICK_STRIDE if who == "everybody" else 5
+    stride = 1 if full else _QUICK_STRIDE if who == "everybody" else 11
     for number, options in enumerate(OPTIONS):
         for at in count((number * stride + MOMENTS.index(moment) * 3) // len(OPTIONS), stride):
             plan = FaultPlan(at, moment=moment)
@@ -101,7 +101,7 @@ def test_deaths_one_after_the_other_in_recovery_lose_nothing(
     rng = Random(20251)
     directory = scratch / "store"
     for options in OPTIONS:
-        for at in count(0 if full else rng.randrange(30), 1 if full else 45):
+        for at in count(0 if full else rng.randrange(30), 1 if full else 90):
             first = FaultPlan(at, moment=rng.choice(MOMENTS))
             program = die(directory, first, Seams.failing(first, "everybody"), options)
             if not first.killed:

@@ -41,7 +41,7 @@ from tests.faults.faulty_file_system import QuickFileSystem
 from tests.faults.small_store import SmallStore, build_small_store, contents, look_at
 from tests.tally import Tally
 
-QUICK_STEP = 20
+QUICK_STEP = 40
 ERRORS = {ERROR_AT_OPEN, ERROR_ON_READ}
 SHAPES: list[dict[str, object]] = [
     {"records": 40, "value_bytes": 60},

@@ -25,13 +25,13 @@ COUNTED = "allocations that failed in calls of a store"
 @pytest.mark.parametrize(
     ("mode", "wal", "stride", "full_stride", "calls"),
     [
-        ("once", "pwrite", 5, 1, SHORT),
-        ("once", "pwrite", 37, 1, LONG),
-        ("spell", "pwrite", 11, 1, WRITES),
-        ("drought", "pwrite", 17, 1, WRITES),
+        ("once", "pwrite", 11, 1, SHORT),
+        ("once", "pwrite", 73, 1, LONG),
+        ("spell", "pwrite", 23, 1, WRITES),
+        ("drought", "pwrite", 31, 1, WRITES),
         ("once", "mapped", 23, 1, ("put", "synced_batch", "rotating_put")),
         ("once", "pwrite", 211, 7, ("large_batch",)),
-        ("once", "pwrite", 53, 7, ("flush",)),
+        ("once", "pwrite", 131, 7, ("flush",)),
     ],
 )
 def test_a_call_without_memory_leaves_the_store_as_promised(
