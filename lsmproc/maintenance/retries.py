@@ -8,6 +8,7 @@ from lsmproc.errors import Error
 
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 4.0  # a store goes on within 5 seconds once a full disk has room again
+_MOST_DOUBLINGS = 16  # more would only overflow
 _FAILURES_TO_REPORT = 3  # who waits for the work is told after so many failures in a row; the retries go on
 
 
@@ -34,7 +35,7 @@ class Retries:
     def failed(self, error: Error) -> None:
         """An attempt has failed: pause."""
         self._error = error
-        delay = min(_FIRST_DELAY_SECONDS * 2**self.failures, _LONGEST_DELAY_SECONDS)
+        delay = min(_FIRST_DELAY_SECONDS * 2 ** min(self.failures, _MOST_DOUBLINGS), _LONGEST_DELAY_SECONDS)
         self.failures += 1
         self._not_before = self._clock() + delay
 

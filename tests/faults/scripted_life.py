@@ -22,7 +22,7 @@ from lsmproc.formats.file_names import parse_file_name
 from lsmproc.formats.messages import FlushRequest
 from lsmproc.protocols import Priority
 from lsmproc.workers.inline_background import InlineBackground
-from lsmproc.workers.job_run import OnReply, Request, failed
+from lsmproc.workers.job_run import OnReply, Reply, Request, failed
 from tests.faults.faulty_file_system import FaultPlan, Killed, OpenFileSystem, QuickFileSystem
 
 State = dict[bytes, bytes]
@@ -71,8 +71,10 @@ class SeamedBackground(InlineBackground):
 
     def _run(self, request: Request, priority: Priority, on_reply: OnReply) -> None:
         self._open_file_system = self._seams.flush if isinstance(request, FlushRequest) else self._seams.compaction
+        answers: list[Reply] = []
         try:
-            super()._run(request, priority, on_reply)
+            # An inline job answers that it failed before it lets a death through; a worker that died answers nothing.
+            super()._run(request, priority, on_reply if self._mortal is None else answers.append)
         except Killed as killed:
             if self._mortal is None:
                 raise
@@ -84,6 +86,9 @@ class SeamedBackground(InlineBackground):
             else:
                 died = failed(request, RuntimeError(repr(killed)))
                 on_reply(replace(died, error="WorkerDiedError", retriable=False))
+        else:
+            for answer in answers:
+                on_reply(answer)
 
 
 def open_store(directory: Path, seams: Seams, mortal: FaultPlan | None = None, **options: object) -> LSMStore:

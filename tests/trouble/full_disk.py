@@ -173,7 +173,8 @@ def manifest_full(directory: Path, manifest: str) -> dict[str, int]:
             try:
                 db.flush_memtable(timeout=5)
             except (NoSpaceError, TimeoutError):
-                refused = db._parts.maintenance._flushes.retries.failures
+                maintenance = db._parts.maintenance
+                refused = maintenance._flushes.retries.failures + maintenance._compactions.retries.failures
                 assert refused
             flushes += 1
             assert flushes < 2000, "the manifest always found room"
