@@ -20,6 +20,7 @@ from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import DurabilityError, Error, NoSpaceError, StorageError
 
+NOT_BROKEN = "the sync on a broken device went through"
 BLOCK_BYTES = 1024
 
 
@@ -112,7 +113,7 @@ def expect_failure(call: object) -> None:
         return
     except (NoSpaceError, StorageError) as error:
         raise AssertionError(f"{error!r} in place of a DurabilityError") from error
-    raise AssertionError("the sync on a broken device went through")
+    raise AssertionError(NOT_BROKEN)
 
 
 if __name__ == "__main__":

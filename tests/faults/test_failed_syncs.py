@@ -22,6 +22,7 @@ from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import DurabilityError
 from lsmproc.storage.file_system import PosixFileSystem, storage_error
+from tests.faults.failing_device import NOT_BROKEN
 from tests.tally import Tally
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +216,9 @@ def broken_device(tmp_path: Path, tally: Tally) -> Path:
     return tmp_path
 
 
+_TRIALS = 8
+
+
 @pytest.mark.parametrize("drop_caches", [False, True])
 def test_a_device_that_refuses_a_sync_costs_nothing_that_was_acknowledged(
     broken_device: Path, tally: Tally, drop_caches: bool
@@ -227,15 +231,19 @@ def test_a_device_that_refuses_a_sync_costs_nothing_that_was_acknowledged(
         str(broken_device),
         "drop" if drop_caches else "keep",
     ]
-    done = subprocess.run(
-        ["unshare", "-m", "--propagation", "private", *script],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-    )
+    for _ in range(_TRIALS):
+        done = subprocess.run(
+            ["unshare", "-m", "--propagation", "private", *script],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        # Now and then the image finds pages after all, and the device is not broken.
+        if NOT_BROKEN not in done.stderr:
+            break
     assert 0 == done.returncode, done.stderr[-2000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert 0 < report["acknowledged"]
