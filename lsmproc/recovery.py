@@ -27,10 +27,8 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, NotAStoreError, StorageError
 from lsmproc.formats.file_names import (
     CURRENT,
-    EVENT_LOG,
-    LOCK,
-    STATUS,
     TMP_DIRECTORY,
+    UNNUMBERED_NAMES,
     FileKind,
     manifest_name,
     parse_file_name,
@@ -53,8 +51,6 @@ from lsmproc.storage.wal_rewriting import write_again
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig
     from lsmproc.protocols import Manifest, Wal
-
-_OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
 
 
 @dataclass(slots=True)
@@ -111,7 +107,7 @@ def _check_content(fs: FileSystem, config: LSMConfig, *, locked: bool) -> None:
         if config.error_if_exists:
             raise NotAStoreError(f"there is a store at {fs.path} already, and error_if_exists is set")
         return
-    foreign = [name for name in names if name not in _OWN_NAMES and parse_file_name(name) is None]
+    foreign = [name for name in names if name not in UNNUMBERED_NAMES and parse_file_name(name) is None]
     if foreign:
         raise NotAStoreError(
             f"{fs.path} is not a store: it holds {foreign[0]!r} and no file CURRENT; give the store an empty directory"

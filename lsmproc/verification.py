@@ -22,10 +22,8 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, Error, NotAStoreError
 from lsmproc.formats.file_names import (
     CURRENT,
-    EVENT_LOG,
-    LOCK,
-    STATUS,
     TMP_DIRECTORY,
+    UNNUMBERED_NAMES,
     FileKind,
     manifest_name,
     parse_file_name,
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.protocols import TableReader
 
-_OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
 _MAX_BLOCKS_LISTED = 100  # of one table; nobody reads more, and a table of another store is bad in every block
 
 OnProgress = Callable[[int, int], None]
@@ -234,7 +231,7 @@ class _Verification:
         for name in self._names:
             parsed = parse_file_name(name)
             if parsed is None:
-                if name not in _OWN_NAMES:
+                if name not in UNNUMBERED_NAMES:
                     self._report.notes.append(f"{name} is no file of a store; it is left alone")
             elif name not in live and (parsed[0] is not FileKind.WAL or parsed[1] < manifest.version.log_number):
                 self._report.notes.append(f"{name} {fate}")

@@ -20,10 +20,8 @@ from lsmproc.config import LSMConfig
 from lsmproc.errors import Error, StorageError
 from lsmproc.formats.file_names import (
     CURRENT,
-    EVENT_LOG,
-    LOCK,
-    STATUS,
     TMP_DIRECTORY,
+    UNNUMBERED_NAMES,
     FileKind,
     manifest_name,
     parse_file_name,
@@ -39,7 +37,6 @@ from lsmproc.storage.mount_table import Mount, mount_of
 
 PACKAGES = {"lz4": "4.3", "msgpack": "1.0.5", "psutil": "5.9", "sortedcontainers": "2.4", "xxhash": "3.2"}
 OPTIONAL_PACKAGES = {"zstandard": "0.22"}
-_OWN_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
 _PID = re.compile(r"pid (\d+) on (\S+)")
 
 
@@ -138,7 +135,7 @@ def _read_permissions(readings: Readings) -> None:
 def _read_store(readings: Readings, fs: PosixFileSystem) -> None:
     names = fs.list_directory()
     for name in names:
-        if name not in _OWN_NAMES and parse_file_name(name) is None:
+        if name not in UNNUMBERED_NAMES and parse_file_name(name) is None:
             readings.strangers.append(name)
             continue
         with suppress(FileNotFoundError):  # An open store removes files while we look.

@@ -24,6 +24,9 @@ STATUS = "STATUS"
 EVENT_LOG = "LOG"
 TMP_DIRECTORY = "tmp"
 
+# What stands in a store's directory besides numbered files. mkfs makes the last one, where the directory is a mount.
+UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
+
 
 class FileKind(Enum):
     """What a file of the store's directory is."""
