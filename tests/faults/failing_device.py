@@ -43,6 +43,8 @@ def main(directory: Path, *, drop_caches: bool) -> dict[str, int]:
     run("mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", backing)
     run("fallocate", "-l", "32M", backing / "image")
     run("mkfs.ext4", "-qF", "-b", BLOCK_BYTES, "-E", "lazy_itable_init=0,nodiscard", backing / "image")
+    # mkfs punches holes where it writes zeros; the journal and the inode tables need their pages later.
+    run("fallocate", "-l", "32M", backing / "image")
     device = run("losetup", "-f", "--show", backing / "image")
     try:
         run("mount", "-o", "errors=continue", device, mounted)

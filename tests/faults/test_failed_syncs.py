@@ -216,7 +216,7 @@ def broken_device(tmp_path: Path, tally: Tally) -> Path:
     return tmp_path
 
 
-_TRIALS = 8
+_TRIALS = 3
 
 
 @pytest.mark.parametrize("drop_caches", [False, True])
@@ -224,16 +224,12 @@ def test_a_device_that_refuses_a_sync_costs_nothing_that_was_acknowledged(
     broken_device: Path, tally: Tally, drop_caches: bool
 ) -> None:
     """The image lies on a full tmpfs, so that ext4 itself gets EIO; dropping its cache must change nothing."""
-    script = [
-        sys.executable,
-        "-m",
-        "tests.faults.failing_device",
-        str(broken_device),
-        "drop" if drop_caches else "keep",
-    ]
-    for _ in range(_TRIALS):
+    script = [sys.executable, "-m", "tests.faults.failing_device"]
+    for trial in range(_TRIALS):
+        place = broken_device / str(trial)
+        place.mkdir()
         done = subprocess.run(
-            ["unshare", "-m", "--propagation", "private", *script],
+            ["unshare", "-m", "--propagation", "private", *script, place, "drop" if drop_caches else "keep"],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -241,9 +237,10 @@ def test_a_device_that_refuses_a_sync_costs_nothing_that_was_acknowledged(
             timeout=DEADLINE_SECONDS,
             check=False,
         )
-        # Now and then the image finds pages after all, and the device is not broken.
         if NOT_BROKEN not in done.stderr:
             break
+    else:
+        tally.skip("syncs that fail on a real device", 1, f"the device wrote after all, {_TRIALS} times")
     assert 0 == done.returncode, done.stderr[-2000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert 0 < report["acknowledged"]
