@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from lsmproc.protocols import MemtableEntry
 
 
+# How long a leader that syncs waits for company: a writer needs some 50 us to come back after its commit.
+_MOST_RESTS = 2
+_REST_SECONDS = 0.00003
+
 # A group ends with the commit that brings it over this, as in RocksDB (max_write_batch_group_size_bytes).
 _GROUP_MAX_BYTES = 1 << 20
 
@@ -24,14 +29,13 @@ _GROUP_MAX_BYTES = 1 << 20
 class Commit:
     """Records that become part of the store together, and what has become of them. Used under the mutex."""
 
-    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "size", "sync", "turn", "values")
+    __slots__ = ("abandoned", "done", "error", "keys", "published", "sequence", "sync", "turn", "values")
 
     def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
         """Wait to be written: None among the values is a deletion; ``sync`` asks for durability."""
         self.keys = keys
         self.values = values
         self.sync = sync
-        self.size = sum(map(len, keys)) + sum(map(len, filter(None, values)))
         self.sequence = 0  # once it is in the log
         self.published = False
         self.done = False
@@ -39,6 +43,11 @@ class Commit:
         self.error: Error | None = None
         self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
         self.turn.acquire()
+
+    @property
+    def size(self) -> int:
+        """Bytes of its keys and values."""
+        return sum(map(len, self.keys)) + sum(map(len, filter(None, self.values)))
 
     def body(self, sequence: int) -> bytes:
         """What the log holds of it. REQUIRES: it has records."""
@@ -64,6 +73,32 @@ class Commit:
         """Let the writer go on if it waits. Once too often does no harm: it does not wait again. REQUIRES: mutex."""
         if self.turn.locked():
             self.turn.release()
+
+
+class Company:
+    """How many writers commit at the same time, so that one sync can serve them all.
+
+    When a sync is done, its writers are let go together and most come back with the next write. The first of them
+    leads, and would sync alone while the others wait for the sync after: so it rests a little until as many queue as
+    were there the last time. A writer without company never rests.
+    """
+
+    def __init__(self) -> None:
+        """One writer alone."""
+        self._expected = 1
+
+    def gather(self, queue: deque[Commit]) -> None:
+        """Wait for the others, not for long. REQUIRES: the mutex is free."""
+        rests = 0
+        while len(queue) < self._expected and rests < _MOST_RESTS:
+            time.sleep(_REST_SECONDS)
+            rests += 1
+
+    def finish(self, group: list[Commit], queue: deque[Commit]) -> None:
+        """Mark a group as done, and count those who were there: in it, or behind it. REQUIRES: mutex."""
+        for commit in group:
+            commit.done = True
+        self._expected = len(group) + len(queue)
 
 
 def take_group(queue: deque[Commit], group: list[Commit]) -> None:

@@ -101,7 +101,10 @@ class LSMStore:
 
     def delete(self, key: bytes, *, sync: bool | None = None, timeout: float | None = None) -> None:
         """Remove ``key``; no error if it is not there. Arguments and errors are those of ``put``."""
-        self._write([checked_key(key)], [None], sync, timeout)
+        if sync or timeout is not None or (sync is None and self._syncs):
+            self._write([checked_key(key)], [None], sync, timeout)
+        else:
+            self._write_path.put(checked_key(key), None)
 
     @overload
     def get(self, key: bytes, default: None = None, *, snapshot: Snapshot | None = None) -> bytes | None: ...
@@ -388,13 +391,10 @@ class LSMStore:
         """Path and state, without touching the disk."""
         if self.closed:
             return f"<LSMStore {self._path!r} closed>"
-        counts = " ".join(f"L{n}={len(level)}" for n, level in enumerate(self._parts.tree.version.levels) if level)
+        counts = "".join(f" L{n}={len(level)}" for n, level in enumerate(self._parts.tree.version.levels) if level)
         log_bytes = self._parts.log.bytes if self._parts.log is not None else 0
-        state = f"seq={self._write_path.last_sequence} log={log_bytes} {counts}".rstrip()
-        return f"<LSMStore {self._path!r} open {state}>"
+        return f"<LSMStore {self._path!r} open seq={self._write_path.last_sequence} log={log_bytes}{counts}>"
 
     def __reduce__(self) -> NoReturn:
         """A store belongs to one process."""
-        raise TypeError(
-            f"an LSMStore cannot be pickled or copied; open it in the process that needs it: {self._path!r}"
-        )
+        raise TypeError(f"an LSMStore cannot be copied; open it in the process that needs it: {self._path!r}")

@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from lsmproc.errors import RecordTooLargeError
-from lsmproc.record_limits import MAX_BATCH_BYTES, checked_key, checked_value
+from lsmproc.record_limits import (
+    MAX_BATCH_BYTES,
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
+    checked_key,
+    checked_value,
+)
 
 # (keys, values, sync, timeout): None among the values is a deletion.
 Write = Callable[[list[bytes], list["bytes | None"], "bool | None", "float | None"], None]
@@ -25,6 +31,8 @@ class WriteBatch:
     The same key may be written more than once: the last one counts. One thread at a time.
     """
 
+    __slots__ = ("_bytes", "_keys", "_sync", "_timeout", "_values", "_write")
+
     def __init__(self, write: Write, *, sync: bool | None = None, timeout: float | None = None) -> None:
         """An empty batch that will be handed to ``write``."""
         self._write = write
@@ -36,11 +44,27 @@ class WriteBatch:
 
     def put(self, key: bytes, value: bytes | bytearray | memoryview) -> None:
         """Set ``key`` to ``value``. Raises TypeError, RecordTooLargeError; the batch is then as before."""
-        self._add(checked_key(key), checked_value(value))
+        # The one call per record of a batch: checked and added here, without a call of its own.
+        if type(key) is not bytes or len(key) > MAX_KEY_BYTES:
+            key = checked_key(key)
+        if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
+            value = checked_value(value)
+        size = self._bytes + len(key) + len(value)
+        if size > MAX_BATCH_BYTES:
+            raise _too_large(size)
+        self._keys.append(key)
+        self._values.append(value)
+        self._bytes = size
 
     def delete(self, key: bytes) -> None:
         """Remove ``key``, whether it is there or not. Raises TypeError, RecordTooLargeError."""
-        self._add(checked_key(key), None)
+        key = checked_key(key)
+        size = self._bytes + len(key)
+        if size > MAX_BATCH_BYTES:
+            raise _too_large(size)
+        self._keys.append(key)
+        self._values.append(None)
+        self._bytes = size
 
     def clear(self) -> None:
         """Forget everything collected so far."""
@@ -80,12 +104,6 @@ class WriteBatch:
         """A batch belongs to one open store."""
         raise TypeError("a WriteBatch cannot be pickled or copied; make another one with write_batch()")
 
-    def _add(self, key: bytes, value: bytes | None) -> None:
-        size = self._bytes + len(key) + len(value or b"")
-        if size > MAX_BATCH_BYTES:
-            raise RecordTooLargeError(
-                f"a batch of {size} bytes is above the limit of {MAX_BATCH_BYTES}; write it first"
-            )
-        self._keys.append(key)
-        self._values.append(value)
-        self._bytes = size
+
+def _too_large(size: int) -> RecordTooLargeError:
+    return RecordTooLargeError(f"a batch of {size} bytes is above the limit of {MAX_BATCH_BYTES}; write it first")

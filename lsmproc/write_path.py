@@ -15,8 +15,7 @@ follows another, the exception becomes the store's failure, and the next open fi
 Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the
 others queue as in LevelDB: the first in the queue leads, commits everything queued behind it in one group, and
 hands the lead on. A leader that an exception takes away hands on what it has not finished: what is in the log
-already is published, and waits for its sync only. The mutex is never held over a sync, so readers that need it for
-an instant (a snapshot is taken, a new version installed) never wait for the disk.
+already is published, and waits for its sync only. The mutex is never held over a sync: no reader waits for the disk.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lsmproc.commit import Commit, take_group
+from lsmproc.commit import Commit, Company, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
-from lsmproc.formats.log_format import put_body
+from lsmproc.formats.log_format import delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
 
@@ -80,6 +79,7 @@ class WritePath:
         self._overfull: Error | None = None  # why there is no rotation, if the segment is far past its size
         self._incomplete = StorageError(errno.EINTR, _INCOMPLETE)  # When it is needed there may be no memory.
         self._queue: deque[Commit] = deque()
+        self._company = Company()
         self._group: list[Commit] = []  # what the leader has taken out of the queue and not finished
         self._leader: Commit | None = None
         self._snapshots = LiveSnapshots()
@@ -90,8 +90,8 @@ class WritePath:
             # What was replayed counts: a memtable that is full already is sealed by the first write.
             self._rotate_at = memtable_max_bytes - sum(segment.end for segment in log.finished)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Commit one record without a sync of its own. REQUIRES: checked arguments. Raises what ``commit`` raises."""
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Commit one record without a sync of its own; see ``commit``, which this is a short way through."""
         rotated = False
         with self._mutex:
             clear = self._clear
@@ -103,7 +103,8 @@ class WritePath:
                 if self._snapshots.newest:
                     entry = self._snapshots.linked(entry, self._entries.get(key))
                 try:
-                    end = self._wal.append(put_body(sequence, key, value), sequence)
+                    body = delete_body(sequence, key) if value is None else put_body(sequence, key, value)
+                    end = self._wal.append(body, sequence)
                     self._entries[key] = entry
                     self.last_sequence = sequence
                 except BaseException:
@@ -189,6 +190,8 @@ class WritePath:
 
     def _lead(self, leader: Commit) -> bool:
         """Commit what is queued, in order, and hand the lead on; True if the memtable was rotated."""
+        if leader.sync:
+            self._company.gather(self._queue)
         with self._mutex:
             take_group(self._queue, self._group)
             relieved = self._overfull is not None and self._rotate()
@@ -199,8 +202,7 @@ class WritePath:
         with self._mutex:
             try:
                 rotated = self._publish(self._group, durable_end)
-                for commit in self._group:
-                    commit.done = True
+                self._company.finish(self._group, self._queue)
             finally:
                 # Before the mutex is free: a snapshot of half a commit would miss what it replaced.
                 self._hand_on(leader)
@@ -380,15 +382,13 @@ class WritePath:
         """Refuse reads and writes from now on; those under way end. Idempotent."""
         closed = ClosedError("the store is closed; open it again with lsmproc.open()")
         with self._mutex:
-            self._failure = closed
-            self._settle_clear()
+            self._failure, self._clear = closed, False
             self.view = ClosedView(lambda: copy_of(closed))  # type: ignore[assignment]
         self._controller.abort(lambda: copy_of(closed))
 
     def forked(self, make_error: Callable[[], Error]) -> None:
         """In a forked child: raise at every use. Locks may be held by threads of the parent, so they are replaced."""
-        self._failure = make_error()
-        self._clear = False
+        self._failure, self._clear = make_error(), False
         self._mutex = threading.Lock()
         self.view = ClosedView(make_error)  # type: ignore[assignment]
 

@@ -172,15 +172,15 @@ class Supervisor:
             self._end()
 
     def _step(self) -> None:
-        while self._inbox:
+        # Only what is there now: a callback may post itself again, and the workers must not wait for its end.
+        for _ in range(len(self._inbox)):
             self._inbox.popleft()()
         self._pay_grants()
         for pool in self._pools:
             pool.kill_overdue()
             for job, failure in pool.assign(paced=self._paced):
                 self._answer(job, failure)
-        if not self._inbox:
-            self._wait(self._next_deadline())
+        self._wait(self._clock() if self._inbox else self._next_deadline())
 
     def _next_deadline(self) -> float:
         deadlines = [self._clock() + MAX_WAIT_SECONDS]

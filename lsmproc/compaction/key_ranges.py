@@ -19,13 +19,13 @@ from lsmproc.storage.version import Version, key_range, overlapping
 _POSITION_BYTES = 8  # of a key, after the prefix that all keys share: enough to tell keys of a table apart
 
 
-def split(compaction: Compaction, parts: int, max_file_bytes: int) -> list[tuple[bytes | None, bytes | None]]:
+def split(compaction: Compaction, parts: int, least_bytes: int) -> list[tuple[bytes | None, bytes | None]]:
     """At most ``parts`` adjacent key ranges [start, stop) that cover all keys; the outer bounds are None.
 
-    One range when the inputs are below twice ``max_file_bytes``, as a process then costs more than it saves, and for
-    an output in level 0, where every table is one more run. No part is meant to be smaller than one output table.
+    No part is meant to have less than ``least_bytes`` of inputs: a process would cost more than it saves. One range for
+    an output in level 0, where every table is one more run.
     """
-    parts = min(parts, compaction.input_bytes // max(max_file_bytes, 1))
+    parts = min(parts, compaction.input_bytes // max(least_bytes, 1))
     if parts < 2 or compaction.output_level == 0:
         return [(None, None)]
     files = [file for _, file in compaction.files]

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice
@@ -70,14 +71,11 @@ assert (_CRC_HEAD.size, _KEY_HEAD.size, _BIN_HEAD.size, _SEQUENCE_HEAD.size) == 
 
 # The hottest path of the product: bound once. A frame is ``pack_frame_head(FRAME_MARK, checksum) + body``.
 pack_frame_head, _pack_key_head, _pack_bin_head = _CRC_HEAD.pack, _KEY_HEAD.pack, _BIN_HEAD.pack
-
 FRAME_MARK, _UINT64, _BIN32, _ARRAY32, _NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
-
 # What a put frame takes beyond its key and value.
 PUT_OVERHEAD = _CRC_HEAD.size + _KEY_HEAD.size + _BIN_HEAD.size
 
 _SMALLEST_STEP = 64  # bytes: below, looking at each is faster than halving on
-
 _FRAME_LEAD, _ARRAY_LEAD = bytes((FRAME_MARK,)), bytes((_ARRAY32,))
 
 # Longer arrays are read item by item: nested, arrays of n items take memory for n at each of a thousand depths.
@@ -149,15 +147,17 @@ def delete_body(sequence: int, key: bytes) -> bytes:
 
 def batch_body(sequence: int, keys: list[bytes], values: list[bytes | None]) -> bytes:
     """Body of the frame of a batch: parallel columns under one sequence number. None is a tombstone."""
-    bin_head = _BIN_HEAD.pack
-    array_head = _BIN_HEAD.pack(_ARRAY32, len(keys))
-    parts = [_SEQUENCE_HEAD.pack(_UINT64, sequence), array_head]
-    for key in keys:
-        parts += (bin_head(_BIN32, len(key)), key)
-    parts.append(array_head)
-    for value in values:
-        parts += (_NIL,) if value is None else (bin_head(_BIN32, len(value)), value)
-    return b"".join(parts)
+    array_head = _pack_bin_head(_ARRAY32, len(keys))
+    return b"".join((_SEQUENCE_HEAD.pack(_UINT64, sequence), array_head, _column(keys), array_head, _column(values)))
+
+
+def _column(items: Sequence[bytes | None]) -> bytes:
+    """The items of an array one after the other; without bytecode for each if all are equally long."""
+    lengths = list(map(len, items)) if None not in items else []  # type: ignore[arg-type]
+    if lengths and lengths.count(lengths[0]) == len(lengths):
+        head = _pack_bin_head(_BIN32, lengths[0])
+        return head + head.join(items)  # type: ignore[arg-type]
+    return b"".join([_NIL if item is None else _pack_bin_head(_BIN32, len(item)) + item for item in items])
 
 
 def promise_body(sequence: int, seed: int, durable_end: int) -> bytes:

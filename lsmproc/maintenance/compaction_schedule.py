@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("lsmproc")
 
+_LEAST_PART_BYTES = 8 << 20  # compressed; half a second of merging, a worker starts in a fifth of that
+
 
 @dataclass(slots=True, eq=False)
 class ManualCompaction:
@@ -169,7 +171,9 @@ class CompactionSchedule:
         version = self._tree.version
         deeper = ranges_below(version, compaction)
         options = self._options_for(compaction.output_level, not deeper)
-        parts = split(compaction, self.workers - self._parts_running, options.max_file_bytes)
+        # Somebody waits for a manual one; the others share the cores with the writes they come from.
+        least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
+        parts = split(compaction, self.workers - self._parts_running, least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
         priority = Priority.DEEPER if compaction.inputs[0][0] else Priority.LEVEL0

@@ -28,6 +28,7 @@ from lsmproc.protocols import Priority
 from lsmproc.storage.tables import create_table
 
 if TYPE_CHECKING:
+    from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
     from lsmproc.read_view import ImmutableMemtable
@@ -55,6 +56,7 @@ class FlushQueue:
         limit: int,
         new_job: Callable[[], int],
         retries: Retries,
+        obsolete: ObsoleteEntries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
     ) -> None:
@@ -70,6 +72,7 @@ class FlushQueue:
         self._limit = limit
         self._new_job = new_job
         self.retries = retries
+        self._obsolete = obsolete
         self._on_change = on_change
         self._on_error = on_error
         self._running: dict[ImmutableMemtable, FlushDone | None] = {}
@@ -143,6 +146,7 @@ class FlushQueue:
                 self._give_back(immutable, error if isinstance(error, Error) else BackgroundError(text), text)
                 return
             del self._running[immutable]
+            self._obsolete.add(immutable.memtable.entries)
             self.retries.succeeded()
 
     def _install(self, immutable: ImmutableMemtable, done: FlushDone) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, copy_of
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
+from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
 from lsmproc.maintenance.retries import Retries
 from lsmproc.maintenance.submission import background_closed
 
@@ -74,6 +75,7 @@ class Maintenance:
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._read_only = False
         self._error: Error | None = None
+        self._obsolete = ObsoleteEntries(self._call_soon)
         jobs = count(1)
         self._flushes = FlushQueue(
             fs,
@@ -87,6 +89,7 @@ class Maintenance:
             limit=flush_workers,
             new_job=jobs.__next__,
             retries=Retries(clock),
+            obsolete=self._obsolete,
             on_change=self._pass,
             on_error=self._fail,
         )
@@ -119,7 +122,7 @@ class Maintenance:
 
     def tick(self) -> None:
         """From time to time: retry what failed, and remove files whose last reader has gone."""
-        if not self._idle or self._tree.pinned_bytes:
+        if not self._idle or self._tree.pinned_bytes or self._obsolete.waiting:
             self.wake()
 
     def flush_all(self, timeout: float | None) -> None:
@@ -209,6 +212,7 @@ class Maintenance:
         """Start what should run next, then tell those who wait."""
         try:
             self._tree.remove_obsolete()
+            self._obsolete.wake()
             self._tree.update_backlog()
             self._tree.report_trouble(self._flushes.retries.trouble, self._compactions.retries.trouble)
             if self._error is None:

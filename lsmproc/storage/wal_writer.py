@@ -1,8 +1,11 @@
 """Writing one segment of the log with ``pwrite``: one system call for each commit.
 
 A commit that reached ``pwrite`` survives the death of the process; one that was synced survives power loss. A
-segment's file is made, and its space allocated, ahead of its use (:meth:`PwriteWal.__init__`); it becomes part of
-the log when its header is written (:meth:`PwriteWal.begin`). Recovery removes files that never got a header.
+segment's file is made ahead of its use (:meth:`PwriteWal.__init__`); it becomes part of the log when its header is
+written (:meth:`PwriteWal.begin`). Recovery removes files that never got a header.
+
+Space is allocated a few mebibytes ahead of the end: syncs then have no growth of the file to record, and a store that
+is not written holds little that it does not use.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from lsmproc.formats.log_format import (
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.storage.file_system import CREATE_NEW, FileSystem, storage_error
 
+_STEP_BYTES = 4 << 20
+_NEVER = 1 << 63
+
 
 class PwriteWal:
     """One segment. The caller serialises all methods but ``sync``.
@@ -40,7 +46,10 @@ class PwriteWal:
     """
 
     def __init__(self, fs: FileSystem, number: int, allocate_bytes: int) -> None:
-        """Create the segment's file, without a header. Raises StorageError, and then leaves no file."""
+        """Create the segment's file, without a header. Raises StorageError, and then leaves no file.
+
+        ``allocate_bytes``: how long the segment will be, if it is to have its space ahead of its end, or 0.
+        """
         self.number = number
         self.name = wal_name(number)
         self.durable_end = self.synced_end = 0
@@ -52,10 +61,12 @@ class PwriteWal:
         # between two instructions finds them all old or all new.
         self._tip = (0, 0, 0)
         self._seed = 0
+        self._room = min(allocate_bytes, _STEP_BYTES) if allocate_bytes else _NEVER  # allocated up to here
+        self._allocate_bytes = allocate_bytes
         self._fd = fs.open(self.name, CREATE_NEW)
         try:
             if allocate_bytes:
-                fs.allocate(self._fd, allocate_bytes)
+                fs.allocate(self._fd, self._room)
         except BaseException:
             # A failed fallocate can leave a partly grown file behind.
             self.close()
@@ -90,6 +101,8 @@ class PwriteWal:
                 self._fs.write_all(self._fd, memoryview(whole)[written:], end + written)
             end += len(whole)
             self._tip = (end, checksum, sequence)
+            if end > self._room:
+                self._make_room(end)
         except OSError as error:
             # Less than the frame was written, which will never check; a full disk may refuse this byte as well.
             with suppress(StorageError):
@@ -149,6 +162,14 @@ class PwriteWal:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             self._fs.close(fd)
+
+    def _make_room(self, end: int) -> None:
+        """Allocate the next step. It only helps: where there is no space, the append that needs it will tell."""
+        room = min(end + _STEP_BYTES, self._allocate_bytes)
+        self._room = room if room > end else _NEVER
+        if room > end:
+            with suppress(StorageError):
+                self._fs.allocate(self._fd, room)
 
     def _take_back(self) -> None:
         """Make sure that no half-written frame is ever replayed: a zero byte never begins a frame.

@@ -259,3 +259,30 @@ def test_close_is_idempotent_and_nothing_can_follow_it(make_wal: MakeWal, fs: Fa
     wal.close()
     with pytest.raises((StorageError, ValueError)):
         wal.append(put_body(6, b"a", b"1"), 6)
+
+
+def test_space_is_allocated_a_step_ahead_and_not_beyond_the_expected_size(fs: FaultyFileSystem, tmp_path: Path) -> None:
+    """Syncs find the file as long as it will be for a while, and an idle store holds little that it does not use."""
+    mebibyte = 1 << 20
+    wal = begun(PwriteWal, fs, 6 * mebibyte)
+    path = tmp_path / wal.name
+    assert 4 * mebibyte == path.stat().st_size
+    while wal.end <= 4 * mebibyte:
+        wal.append(put_body(6, b"key", bytes(mebibyte)), 6)
+    assert 6 * mebibyte == path.stat().st_size
+    while wal.end <= 6 * mebibyte:
+        wal.append(put_body(6, b"key", bytes(mebibyte)), 6)
+    assert wal.end == path.stat().st_size
+    wal.close()
+
+
+def test_an_append_goes_on_where_the_next_step_cannot_be_allocated(fs: FaultyFileSystem, plan: FaultPlan) -> None:
+    """The space ahead only makes syncs cheaper."""
+    wal = begun(PwriteWal, fs, 8 << 20)
+    plan.at, plan.error, plan.kinds = 0, errno.ENOSPC, frozenset({"allocate"})
+    plan.operations.clear()
+    while wal.end <= 5 << 20:
+        wal.append(put_body(6, b"key", bytes(1 << 20)), 6)
+    wal.close()
+    _, log = read(fs)
+    assert wal.end == log.end

@@ -195,7 +195,6 @@ def test_an_interrupted_flush_is_done_the_next_time(
     tally.add("interrupts in flushes", at // step)
 
 
-@pytest.mark.filterwarnings("ignore:.*was not closed:ResourceWarning")  # some are dropped where they stand
 @pytest.mark.parametrize("wal", ["pwrite", "mapped"])
 def test_an_interrupted_close_is_finished_by_the_next(scratch: Path, tally: Tally, wal: str) -> None:
     """Lock and descriptors are given back by the second close, whatever the first one had done."""
