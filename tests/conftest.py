@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import psutil
@@ -40,6 +41,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = Tally()
     hypothesis.settings.register_profile("lsmproc", deadline=None)
     hypothesis.settings.load_profile("lsmproc")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With ``-n``, a process that ran a part of the tests hands its tally to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tally"] = session.config.stash[_TALLY].state()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Add the tally of such a process. One that died has none, and its test has failed."""
+    if (state := getattr(node, "workeroutput", {}).get("tally")) is not None:
+        node.config.stash[_TALLY].merge(state)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,7 +7,7 @@ something, ``tally.skip("power cuts on xfs", 20, "mkfs.xfs is not installed")``,
 from __future__ import annotations
 
 from collections import Counter
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -29,6 +29,17 @@ class Tally:
         before, _ = self._skipped.get(what, (0, ""))
         self._skipped[what] = (before + count, reason)
         pytest.skip(f"{count} {what} not tried: {reason}")
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """All of it as plain data, for ``merge`` in another process."""
+        return {"checked": dict(self._checked), "skipped": dict(self._skipped)}
+
+    def merge(self, state: dict[str, dict[str, Any]]) -> None:
+        """Add what another process counted."""
+        self._checked.update(state["checked"])
+        for what, (count, reason) in state["skipped"].items():
+            before, _ = self._skipped.get(what, (0, ""))
+            self._skipped[what] = (before + count, reason)
 
     def lines(self) -> list[str]:
         """One line for each name."""

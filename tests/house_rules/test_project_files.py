@@ -31,7 +31,7 @@ def test_the_readme_has_two_commands_of_one_line_that_make_their_own_environment
     assert demo.startswith("python3 -m venv .venv && ")
     assert demo.endswith(".venv/bin/python -m lsmproc demo")
     assert tests.startswith("python3 -m venv .venv && ")
-    assert tests.endswith(".venv/bin/python -m pytest")
+    assert tests.endswith(".venv/bin/python -m pytest -n 2 --dist worksteal")
 
 
 def test_no_command_of_the_readme_depends_on_where_the_clone_is(root: Path) -> None:
