@@ -37,7 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One tally for the run; and no deadlines for properties, because machines are busy."""
+    """One tally for the run; no deadlines for properties, because machines are busy; and an interrupt that counts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that starts a run in the background has it ignore interrupts, and every program under test with it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_TALLY] = Tally()
     hypothesis.settings.register_profile("lsmproc", deadline=None)
     hypothesis.settings.load_profile("lsmproc")
