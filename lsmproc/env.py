@@ -18,7 +18,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from lsmproc.config import LSMConfig
+from lsmproc.config.units import parse_bytes
 from lsmproc.errors import ClosedError, ConfigError
+from lsmproc.memtable_budget import MemtableBudget
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.storage.block_cache import BlockCache
 from lsmproc.storage.file_system import FileSystem, PosixFileSystem
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _CLOSE_SECONDS = 5.0
 _FEWEST_OPEN_FILES = 4
 _MOST_OPEN_FILES = 100_000
+_LEAST_MEMTABLE_BUDGET = 1 << 20
 _OTHER_FILES = 40  # four for each worker, the log, the manifest, the directory, standard streams
 
 _DECIDED_HERE = (
@@ -60,6 +63,7 @@ class Env:
         rate_limiter: paces what all workers write; ``rate_limiter.set_rate(bytes_per_second)`` works at any time.
         block_cache: blocks of the tables of all stores, under one byte budget.
         row_budget: the byte budget of the row caches of all stores.
+        memtable_budget: the byte budget of the memtables of all stores.
     """
 
     def __init__(
@@ -73,10 +77,15 @@ class Env:
         rate_limit_bytes_per_sec: int | None = None,
         block_cache_bytes: int = 64 << 20,
         row_cache_bytes: int = 8 << 20,
+        memtable_budget_bytes: int | str | None = None,
         max_open_files: int | None = None,
         open_file_system: Callable[[str], FileSystem] = PosixFileSystem,
     ) -> None:
         """The meaning of each argument is that of the LSMConfig field of the same name. Raises ConfigError.
+
+        ``memtable_budget_bytes``: what the memtables of all stores together may hold before the largest is flushed,
+        in bytes of their logs; None for no limit but each store's ``memtable_max_bytes``. It is looked at four times a
+        second, and not at all with background="inline". A size may be text, as in "256 MiB".
 
         ``open_file_system`` makes the file system of a store's directory, for tests; worker processes always use
         the real one.
@@ -101,6 +110,7 @@ class Env:
         self.row_budget = RowBudget(settings.row_cache_bytes)
         self.open_files = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
         self.ticker = Ticker()
+        self.memtable_budget = MemtableBudget(_checked_budget(memtable_budget_bytes), self.ticker)
         self.flush_workers = settings.flush_workers
         self.compaction_workers = settings.compaction_workers
         self.open_file_system = open_file_system
@@ -155,6 +165,17 @@ class Env:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _checked_budget(value: int | str | None) -> int | None:
+    """As a number of bytes. Raises ConfigError."""
+    try:
+        size = parse_bytes(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ConfigError([f"memtable_budget_bytes = {value!r}: {error}"]) from error
+    if size is not None and (type(size) is not int or size < _LEAST_MEMTABLE_BUDGET):
+        raise ConfigError([f"memtable_budget_bytes = {value!r}: must be a size of at least 1 MiB, or None"])
+    return size
 
 
 def _half_of_descriptor_limit() -> int:

@@ -23,6 +23,7 @@ from lsmproc.maintenance.maintenance import Maintenance
 from lsmproc.maintenance.tree import Tree
 from lsmproc.memtable.dict_memtable import DictMemtable
 from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
+from lsmproc.memtable_budget import Memtables
 from lsmproc.read_view import ReadView
 from lsmproc.recovery import OpenedDirectory, open_directory
 from lsmproc.snapshot import Pin
@@ -69,6 +70,7 @@ class StoreParts:
         self.closed = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
         self._close_lock = threading.Lock()
+        self._memtables = Memtables(self._active_bytes, self._memtable_bytes, self._rotate_for_others)
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs = opened.fs
         self.lock = opened.lock
@@ -146,6 +148,7 @@ class StoreParts:
         if self._has_many_small_segments(opened.replayed.segments):
             self._flush_leftovers()
         self._ready = True
+        self.env.memtable_budget.join(self._memtables)
         if self.env.kind != "inline":
             self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
 
@@ -165,6 +168,7 @@ class StoreParts:
             try:
                 self.maintenance.close()
                 self.env.ticker.remove(self._tick)
+                self.env.memtable_budget.leave(self._memtables)
                 if self.owns_env:
                     self.env.close(timeout)
                 if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
@@ -241,6 +245,17 @@ class StoreParts:
         """Whether the log is made of leftovers: each opening that writes a little and closes leaves a segment."""
         few_bytes = sum(segment.end.end for segment in replayed) < self.config.memtable_max_bytes // 4
         return len(replayed) > _MANY_SEGMENTS and few_bytes
+
+    def _active_bytes(self) -> int:
+        return self.log.bytes if self.log is not None else 0
+
+    def _memtable_bytes(self) -> int:
+        waiting = sum(end.end for immutable in self.write_path.view.immutables for end in immutable.segments)
+        return self._active_bytes() + waiting
+
+    def _rotate_for_others(self) -> None:
+        if self.write_path.view.entries:
+            self.write_path.rotate()
 
     def _tick(self) -> None:
         self._sync_if_due()
