@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from lsmproc.cli.argument_groups import add_command
 from lsmproc.cli.exit_codes import FINE, NEGATIVE, CannotError
+from lsmproc.cli.termination import terminated_like_interrupted
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     files = chosen_files(arguments.input) if arguments.input else standard_library_files()
     narrator = Narrator(sys.stdout)
-    with _terminated_like_interrupted(), _directory(arguments.dir) as directory:
+    with terminated_like_interrupted(), _directory(arguments.dir) as directory:
         walk(os.path.join(directory, "walk"), narrator)
         load_and_kill(os.path.join(directory, "load"), files, arguments.seed, narrator)
         narrator.conclude()
@@ -86,18 +85,3 @@ def _directory(given: str | None) -> Iterator[str]:
     if os.listdir(given):
         raise CannotError(f"{given} is not empty; give the demo a directory of its own")
     yield os.path.abspath(given)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A SIGTERM or SIGHUP runs the same clean-up as Ctrl-C: no process and no temporary directory stays behind."""
-
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from lsmproc.cli.exit_codes import FINE, INTERRUPTED, NEGATIVE
 from lsmproc.cli.stress.options import add_to
+from lsmproc.cli.termination import terminated_like_interrupted
 
 if TYPE_CHECKING:
-    from lsmproc.stress.report import StressReport
+    from lsmproc.stress.plan import StressPlan
+    from lsmproc.stress.report import NotTried, StressReport
     from lsmproc.stress.soak import SoakReport
 
 __all__ = ["add_to", "run"]
@@ -23,7 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from lsmproc.cli.stress.plan_choice import chosen_plan, needs_mounts  # noqa: PLC0415 - help needs no engine
     from lsmproc.cli.stress.private_mounts import is_private, run_with_private_mounts  # noqa: PLC0415 - see plan_choice
-    from lsmproc.stress.rig import run_soak, run_stress  # noqa: PLC0415 - help needs no engine
 
     if arguments.sabotage == "list":
         _list_sabotages()
@@ -34,8 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(f"seed {plan.seed}", *outline(plan), *(each.line() for each in not_tried), sep="\n")
         return FINE
-    if arguments.soak is None and needs_mounts(plan) and not is_private():
-        return run_with_private_mounts(plan, not_tried, arguments)
+    with terminated_like_interrupted():
+        if arguments.soak is None and needs_mounts(plan) and not is_private():
+            return run_with_private_mounts(plan, not_tried, arguments)
+        return _run_here(plan, not_tried, arguments)
+
+
+def _run_here(plan: StressPlan, not_tried: list[NotTried], arguments: argparse.Namespace) -> int:
+    from lsmproc.stress.rig import run_soak, run_stress  # noqa: PLC0415 - help needs no engine
+
     directory = arguments.dir or str(Path(tempfile.gettempdir()) / f"lsmproc-stress-{plan.seed}-{secrets.token_hex(4)}")
     if not arguments.json:
         print(f"seed {plan.seed} in {directory}", flush=True)
