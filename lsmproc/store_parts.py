@@ -35,7 +35,7 @@ from lsmproc.write_controller import WriteController, WriteControllerOptions
 from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
-    from lsmproc.protocols import CompactionPicker, Memtable, Wal
+    from lsmproc.protocols import CompactionPicker, Wal
     from lsmproc.storage.wal_recovery import ReplayedSegment
 
 _log = logging.getLogger("lsmproc")
@@ -47,7 +47,10 @@ CLOSE_SECONDS = 5.0  # for busy workers to leave, unless the caller says otherwi
 _INLINE_WAIT_SECONDS = 0.05
 
 WALS: dict[str, type[PwriteWal | MappedWal]] = {"pwrite": PwriteWal, "mapped": MappedWal}
-MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": SortedDictMemtable}
+MEMTABLES: dict[str, type[DictMemtable | SortedDictMemtable]] = {
+    "dict": DictMemtable,
+    "sorted_dict": SortedDictMemtable,
+}
 
 
 class StoreParts:
@@ -107,8 +110,7 @@ class StoreParts:
         )
 
     def _make_write_path(self, opened: OpenedDirectory) -> WritePath:
-        memtable = MEMTABLES[self.config.memtable]()
-        memtable.entries.update(opened.replayed.records)
+        memtable = MEMTABLES[self.config.memtable](opened.replayed.records)
         return WritePath(
             self.log,
             ReadView(memtable, (), opened.version_set.current, self.tables.reader, self.env.row_budget.make_cache()),

@@ -40,7 +40,7 @@ from lsmproc.storage.wal_reader import is_blank, read_log
 from lsmproc.storage.wal_recovery import replay_log
 
 if TYPE_CHECKING:
-    from lsmproc.formats.log_format import DecodedFrames
+    from lsmproc.formats.frame_decoding import DecodedFrames
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.protocols import TableReader
 

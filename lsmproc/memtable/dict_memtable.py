@@ -46,9 +46,9 @@ class DictMemtable:
 
     __slots__ = ("_lock", "_order", "entries")
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.entries: dict[bytes, MemtableEntry] = {}
+    def __init__(self, entries: dict[bytes, MemtableEntry] | None = None) -> None:
+        """Start with ``entries``, which nobody else may change from now on, or empty."""
+        self.entries: dict[bytes, MemtableEntry] = {} if entries is None else entries
         self._order: SortedList[bytes] = SortedList()
         self._lock = Lock()
 

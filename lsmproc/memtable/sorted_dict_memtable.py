@@ -24,9 +24,10 @@ class SortedDictMemtable:
 
     __slots__ = ("entries",)
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, entries: dict[bytes, MemtableEntry] | None = None) -> None:
+        """Start with ``entries``, or empty."""
         self.entries = LockedSortedDict()
+        self.entries.update(entries or {})
 
     def window(
         self, start: bytes | None, stop: bytes | None, sequence: int, limit: int, *, reverse: bool

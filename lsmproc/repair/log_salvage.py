@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.file_names import wal_name
-from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, DecodedFrames, LogHeader, decode_header
+from lsmproc.formats.frame_decoding import DecodedFrames
+from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader, decode_header
 from lsmproc.repair.log_scan import Gap, LogScan, SegmentTip
 from lsmproc.repair.report import Loss, RepairReport
 from lsmproc.repair.surviving_files import SurvivingFiles

@@ -22,16 +22,8 @@ from itertools import islice
 from zlib import crc32
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.log_format import (
-    HEADER_SIZE,
-    DecodedFrames,
-    LogHeader,
-    chain_seed,
-    decode_frames,
-    decode_header,
-    is_zeros,
-    latest_promise,
-)
+from lsmproc.formats.frame_decoding import DecodedFrames, decode_frames
+from lsmproc.formats.log_format import HEADER_SIZE, LogHeader, chain_seed, decode_header, is_zeros, latest_promise
 from lsmproc.repair.bad_sectors import read_what_can_be
 from lsmproc.repair.frame_view import FrameView, frame_at, frame_starts
 from lsmproc.storage.file_system import READ, FileSystem

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 
 from lsmproc.errors import ConfigError, NotAStoreError
 from lsmproc.formats.file_names import CURRENT, FileKind, parse_file_name, table_name
-from lsmproc.formats.log_format import FrameKey
+from lsmproc.formats.frame_decoding import FrameKey
 from lsmproc.formats.messages import TableOptions
 from lsmproc.repair.log_salvage import LogSalvage
 from lsmproc.repair.new_store import NewStore, check_empty

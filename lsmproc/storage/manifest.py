@@ -22,10 +22,10 @@ from zlib import crc32
 
 from lsmproc.errors import DAMAGE_REMEDY, CorruptionError, DurabilityError, StorageError
 from lsmproc.formats.file_names import CURRENT, TMP_DIRECTORY, FileKind, manifest_name, parse_file_name
+from lsmproc.formats.frame_decoding import DecodedFrames
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_MANIFEST,
-    DecodedFrames,
     LogHeader,
     chain_seed,
     encode_header,

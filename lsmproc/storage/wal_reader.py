@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from itertools import compress, repeat
+from operator import is_
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.file_names import wal_name
+from lsmproc.formats.frame_decoding import DecodedFrames, decode_frame, decode_frames
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_WAL,
     MAGIC,
     PROMISE_MARK,
-    DecodedFrames,
     LogHeader,
     chain_seed,
-    decode_frame,
-    decode_frames,
     decode_header,
     is_seal,
     is_zeros,
@@ -75,7 +74,7 @@ def read_segment(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Reco
 def apply_frames(records: Records, frames: DecodedFrames) -> None:
     """Enter decoded frames into ``records``, in their order."""
     sequences, keys, values = frames.sequences, frames.keys, frames.values
-    if tuple not in set(map(type, keys)):
+    if frames.plain or tuple not in set(map(type, keys)):
         records.update(zip(keys, zip(sequences, values)))  # type: ignore[arg-type]  # noqa: B905
     else:
         # Batches hold columns of their own: enter the single records between them in one call each.
@@ -85,8 +84,9 @@ def apply_frames(records: Records, frames: DecodedFrames) -> None:
             records.update(zip(keys[i], zip(repeat(sequences[i]), values[i])))  # type: ignore[arg-type]  # noqa: B905
             start = i + 1
         records.update(zip(keys[start:], zip(sequences[start:], values[start:])))  # type: ignore[arg-type]  # noqa: B905
-    # Promises and the seal have no key.
-    records.pop(None, None)  # type: ignore[call-overload]
+    if not frames.plain:
+        # Promises and the seal have no key.
+        records.pop(None, None)  # type: ignore[call-overload]
 
 
 def read_log(
@@ -125,6 +125,9 @@ def read_log(
             if not 0 <= frames.sequences[0] <= log.last_sequence < _SEQUENCES:
                 raise CorruptionError("a frame has a sequence number that no store reaches", file=name)
             log.sealed = is_seal(frames.keys[-1], frames.values[-1])
+            if not frames.plain:
+                for payload in compress(frames.values, map(is_, frames.keys, repeat(None))):
+                    log.promised_end = max(log.promised_end, latest_promise(payload, seed))  # type: ignore[arg-type]
         if stop_at is None:
             _judge_tail(fs, fd, name, seed, log)
         return log
@@ -172,9 +175,9 @@ def _may_be_torn(encoded: bytes) -> bool:
     return all(found in {0, wanted} for found, wanted in zip(encoded, MAGIC, strict=False))
 
 
-def _overlapping_chunks(fs: FileSystem, fd: int) -> Iterator[bytes]:
-    """What follows the header; each chunk begins with the end of the one before, so that a promise is never cut."""
-    position, overlap = HEADER_SIZE, b""
+def _overlapping_chunks(fs: FileSystem, fd: int, position: int = HEADER_SIZE) -> Iterator[bytes]:
+    """What follows ``position``; each chunk begins with the end of the one before, so that a promise is never cut."""
+    overlap = b""
     while data := fs.pread(fd, _CHUNK_BYTES, position):
         yield overlap + data
         overlap = data[-_OVERLAP_BYTES:]
@@ -211,12 +214,10 @@ def _long_frame(fs: FileSystem, fd: int, position: int, limit: int, checksum: in
 
 def _judge_tail(fs: FileSystem, fd: int, name: str, seed: int, log: RecoveredLog) -> None:
     """Fill in what follows the valid frames; raise if a promise covers bytes that are not valid."""
-    position = HEADER_SIZE
-    for data in _overlapping_chunks(fs, fd):
-        log.promised_end = max(log.promised_end, latest_promise(data, seed))
-        beyond = data[max(0, log.end - position) :]
-        log.dirty_tail = log.dirty_tail or not is_zeros(beyond)
-        position += len(data) - (min(_OVERLAP_BYTES, len(data)))
+    for data in _overlapping_chunks(fs, fd, log.end):
+        if not is_zeros(data):
+            log.dirty_tail = True
+            log.promised_end = max(log.promised_end, latest_promise(data, seed))
     if log.promised_end > log.end:
         raise CorruptionError(
             f"the log was synced up to byte {log.promised_end}, but its frames are valid only up to here",

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from lsmproc import env, recovery, store_parts
-from lsmproc.formats import log_format
+from lsmproc.formats import frame_decoding, uniform_frames
 from lsmproc.formats.file_names import wal_name
 from lsmproc.maintenance import compaction_schedule
 from lsmproc.storage import manifest
@@ -107,17 +107,18 @@ class _EveryChecksum:
 
 def _no_crc() -> None:
     """A frame of the log counts if it can be decoded."""
-    crc32 = _original(log_format, "crc32")
+    crc32 = _original(frame_decoding, "crc32")
 
     def unchecked(decode: Callable[..., Any], *arguments: Any) -> Any:
-        _replace(log_format, "crc32", lambda *_: _EveryChecksum())
+        _replace(frame_decoding, "crc32", lambda *_: _EveryChecksum())
         try:
             return decode(*arguments)
         finally:
-            _replace(log_format, "crc32", crc32)
+            _replace(frame_decoding, "crc32", crc32)
 
     for name in ("_checked", "decode_frame"):
-        _replace(log_format, name, partial(unchecked, _original(log_format, name)))
+        _replace(frame_decoding, name, partial(unchecked, _original(frame_decoding, name)))
+    _replace(uniform_frames, "crc32", lambda *_: _EveryChecksum())
 
 
 def _reused_sequence() -> None:

@@ -28,7 +28,8 @@ from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError
 from lsmproc.formats.file_names import FileKind, parse_file_name, wal_name
-from lsmproc.formats.log_format import KIND_WAL, DecodedFrames
+from lsmproc.formats.frame_decoding import DecodedFrames
+from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.storage.wal_reader import is_blank, read_log
 from tests.faults.faulty_file_system import QuickFileSystem
 

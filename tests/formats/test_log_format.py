@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsmproc.errors import CorruptionError
+from lsmproc.formats.frame_decoding import DecodedFrames, decode_frames
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_WAL,
-    DecodedFrames,
     LogHeader,
     batch_body,
     chain_seed,
-    decode_frames,
     decode_header,
     delete_body,
     encode_header,

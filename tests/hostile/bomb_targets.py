@@ -20,7 +20,8 @@ from lsmproc.formats.block import (
     seal_block,
 )
 from lsmproc.formats.compression import Codec
-from lsmproc.formats.log_format import decode_frames, frame
+from lsmproc.formats.frame_decoding import decode_frames
+from lsmproc.formats.log_format import frame
 from lsmproc.formats.messages import decode_message
 from lsmproc.formats.table_format import decode_partition, decode_properties, decode_top_index
 from lsmproc.formats.version_edit import decode_version_edit

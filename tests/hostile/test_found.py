@@ -17,14 +17,13 @@ from lsmproc.errors import ConfigError, CorruptionError
 from lsmproc.formats.block import decode_array
 from lsmproc.formats.bounded_msgpack import FlatReader, decode_tree
 from lsmproc.formats.file_names import parse_file_name
+from lsmproc.formats.frame_decoding import decode_frame, decode_frames
 from lsmproc.formats.log_format import (
     KIND_MANIFEST,
     KIND_WAL,
     LogHeader,
     batch_body,
     chain_seed,
-    decode_frame,
-    decode_frames,
     encode_header,
     put_body,
 )
