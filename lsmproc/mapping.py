@@ -1,9 +1,9 @@
 """A store behind ``collections.abc.MutableMapping``, for code that takes any mapping.
 
 Four functions translate: ``encode`` and ``decode`` keys, ``encode_value`` and ``decode_value`` values; without them
-both are bytes. They must be inverse to each other, and ``encode`` must give equal keys the same bytes. Iteration is in the
-order of the encoded keys and reads one state of the store: writes during a loop neither disturb it nor show in it,
-and no RuntimeError tells of them.
+both are bytes. They must be inverse to each other, and ``encode`` must give equal keys the same bytes. Iteration is in
+the order of the encoded keys and reads one state of the store: writes during a loop neither disturb it nor show in
+it, and no RuntimeError tells of them.
 
 The store itself is no MutableMapping because ``list(db)`` would ask it for its length, which takes a pass over all
 keys. Here ``len`` does that; ``bool`` looks for one record only.

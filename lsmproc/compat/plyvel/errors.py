@@ -12,7 +12,6 @@ A closed handle raises RuntimeError, which is none of these; ``ClosedError`` of 
 
 from __future__ import annotations
 
-import builtins
 import os
 from typing import NoReturn
 
@@ -23,7 +22,7 @@ class Error(Exception):
     """Base of the errors of this module."""
 
 
-class IOError(Error, builtins.OSError):  # noqa: A001 - plyvel's name
+class IOError(Error, OSError):  # noqa: A001 - plyvel's name
     """The operating system refused something, or somebody else has the database open."""
 
 
