@@ -14,6 +14,7 @@ from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.protocols import MISSING
 from lsmproc.range_sizes import approximate_size
 from lsmproc.record_limits import (
     MAX_KEY_BYTES,
@@ -123,6 +124,17 @@ class LSMStore:
             return checked_snapshot(snapshot, self._write_path).get(key, default)
         value = self._write_path.view.get(key if type(key) is bytes else checked_key(key))
         return default if value is None else value
+
+    def peek(self, key: bytes, default: Default) -> bytes | Default | None:
+        """As ``get`` if memory knows the answer, also that there is no value (None); ``default`` if a file would.
+
+        For event loops: takes no lock, reads no file and waits for nothing.
+        """
+        value = self._write_path.view.peek(checked_key(key))
+        if value is MISSING:
+            return default
+        self._statistics.gets += 1
+        return value  # type: ignore[return-value]
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
         """The record of ``key`` with its sequence number and where it was found, or None."""
