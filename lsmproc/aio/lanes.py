@@ -24,7 +24,7 @@ class Lane:
 
     def __init__(self, name: str, threads: int) -> None:
         """At most ``threads`` calls run at the same time."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"aio-{name}")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"lsmproc-aio-{name}")
         self._places = asyncio.Semaphore(_WAITING)
         self._closed = False
 

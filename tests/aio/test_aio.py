@@ -320,7 +320,7 @@ def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path: Path, syncs:
         syncs.open()
 
     run(main())
-    eventually(lambda: not any(thread.name.startswith("aio-") for thread in threading.enumerate()))
+    eventually(lambda: not any(thread.name.startswith("lsmproc-aio-") for thread in threading.enumerate()))
     lsmproc.open(tmp_path / "store", background="inline").close()
 
 
