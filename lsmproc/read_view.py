@@ -118,6 +118,16 @@ class ReadView:
                 return entry[1]  # type: ignore[no-any-return]
         return self.get_from_tables(key)
 
+    def peek(self, key: bytes) -> bytes | Missing | None:
+        """As get where memory knows the answer, and MISSING where a table would have to be asked. Never waits."""
+        for entries in (self.entries, *self.older_entries):
+            entry = entries.get(key)
+            if entry is not None:
+                return entry[1]  # type: ignore[no-any-return]
+        if not self._level0 and not self._levels:
+            return None
+        return self.row_cache.rows.get(key, MISSING)
+
     def get_from_tables(self, key: bytes) -> bytes | None:
         """As get, for a key that no memtable holds."""
         row = self.row_cache.rows.get(key)

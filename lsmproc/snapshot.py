@@ -197,6 +197,16 @@ class Snapshot:
             fill_cache=fill_cache,
         )
 
+    def windows(
+        self, start: bytes | None, stop: bytes | None, reverse: bool = False, fill_cache: bool = True
+    ) -> Iterator[Columns]:
+        """The records of [start, stop) as columns of keys and values, for views of a store that iterate in bulk.
+
+        Ascending windows, or descending ones if ``reverse``; each is ascending in itself. A value of None is a
+        deletion. The iterator keeps the state, also when the snapshot is dropped before it.
+        """
+        return self._open_pin().windows(start, stop, reverse, fill_cache)
+
     def __getitem__(self, key: bytes) -> bytes:
         """The value of ``key``. Raises KeyError."""
         value = self.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
@@ -14,6 +14,8 @@ from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.protocols import MISSING
+from lsmproc.range_sizes import approximate_size
 from lsmproc.record_limits import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
@@ -29,6 +31,8 @@ from lsmproc.write_batch import WriteBatch
 if TYPE_CHECKING:
     from lsmproc.env import Env
     from lsmproc.iterators.db_iterator import DBIterator
+    from lsmproc.mapping import StoreMapping
+    from lsmproc.prefixed_store import PrefixedStore
     from lsmproc.read_view import Entry
     from lsmproc.statistics import Stats
 
@@ -120,6 +124,17 @@ class LSMStore:
             return checked_snapshot(snapshot, self._write_path).get(key, default)
         value = self._write_path.view.get(key if type(key) is bytes else checked_key(key))
         return default if value is None else value
+
+    def peek(self, key: bytes, default: Default) -> bytes | Default | None:
+        """As ``get`` if memory knows the answer, also that there is no value (None); ``default`` if a file would.
+
+        For event loops: takes no lock, reads no file and waits for nothing.
+        """
+        value = self._write_path.view.peek(checked_key(key))
+        if value is MISSING:
+            return default
+        self._statistics.gets += 1
+        return value  # type: ignore[return-value]
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
         """The record of ``key`` with its sequence number and where it was found, or None."""
@@ -244,6 +259,25 @@ class LSMStore:
         """The records of a range, in order; options are those of ``iterator``."""
         return iter(self.iterator(start=start, stop=stop, **options))
 
+    def as_mapping(
+        self,
+        *,
+        encode: Callable[[Any], bytes] | None = None,
+        decode: Callable[[bytes], Any] | None = None,
+        encode_value: Callable[[Any], bytes] | None = None,
+        decode_value: Callable[[bytes], Any] | None = None,
+    ) -> StoreMapping[Any, Any]:
+        """The store as a MutableMapping with an exact ``len``; see StoreMapping for what the functions do."""
+        from lsmproc.mapping import StoreMapping  # noqa: PLC0415 - most programs never need it
+
+        return StoreMapping(self, encode=encode, decode=decode, encode_value=encode_value, decode_value=decode_value)
+
+    def prefixed_db(self, prefix: bytes) -> PrefixedStore:
+        """The records whose keys begin with ``prefix``, as a store of their own with shorter keys."""
+        from lsmproc.prefixed_store import PrefixedStore  # noqa: PLC0415 - most programs never need it
+
+        return PrefixedStore(self, prefix)
+
     # Maintenance
 
     def flush_memtable(self, *, wait: bool = True, timeout: float | None = None) -> FlushResult | None:
@@ -329,6 +363,15 @@ class LSMStore:
         self._write_path.sync()
 
     # Looking inside
+
+    def approximate_size(self, start: bytes | None = None, stop: bytes | None = None) -> int:
+        """About how many bytes the tables use for [start, stop), to a block; what is not flushed yet counts nothing.
+
+        Looks at indexes only. Raises TypeError, CorruptionError, StorageError, ClosedError.
+        """
+        start, stop = checked_bound(start, "start"), checked_bound(stop, "stop")
+        with closing(self._parts.pin()) as pin:
+            return approximate_size(pin.view.version, self._parts.tables.reader, start, stop)
 
     def stats(self) -> Stats:
         """Figures of everything that goes on; ``format_stats`` prints them."""

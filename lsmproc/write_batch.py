@@ -66,6 +66,20 @@ class WriteBatch:
         self._values.append(None)
         self._bytes = size
 
+    def append(self, other: WriteBatch) -> None:
+        """Add everything that ``other`` has collected, in its order; that one stays as it is.
+
+        Raises TypeError, RecordTooLargeError; the batch is then as before.
+        """
+        if not isinstance(other, WriteBatch):
+            raise TypeError(f"only a WriteBatch can be appended, not {type(other).__name__}")
+        size = self._bytes + other._bytes
+        if size > MAX_BATCH_BYTES:
+            raise _too_large(size)
+        self._keys += other._keys
+        self._values += other._values
+        self._bytes = size
+
     def clear(self) -> None:
         """Forget everything collected so far."""
         self._keys, self._values, self._bytes = [], [], 0
