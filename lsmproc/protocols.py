@@ -236,6 +236,12 @@ class CompactionPicker(Protocol):
         does it mean the former.
         """
 
+    def pick_idle(self, version: Version, paid_bytes: int) -> Compaction | None:
+        """What is worth merging although nothing asks for it, while the store is idle; None if that is nothing.
+
+        ``paid_bytes``: how much rewriting the reads since the last change of level 0 have paid for.
+        """
+
     def parallelism(self, version: Version) -> int:
         """How many compactions the state of the tree justifies at once, at least 1; the caller has its own limit."""
 

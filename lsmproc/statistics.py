@@ -145,6 +145,8 @@ class Stats:
     compaction_debt_bytes: int = 0
     running_jobs: tuple[str, ...] = ()
     failed_jobs: int = 0
+    idle_compactions: int = 0  # begun while nothing asked for them: see idle_compaction_after_ms
+    idle_compaction_bytes: int = 0  # written by them; the figures of the levels include them
     reads: ReadStats = ReadStats()
     block_cache: CacheStats = CacheStats()
     stall: StallStats = StallStats()
@@ -180,6 +182,8 @@ class Statistics:
     __slots__ = (
         "_clock",
         "_failed_jobs",
+        "_idle_bytes",
+        "_idle_compactions",
         "_levels",
         "_lock",
         "_opened",
@@ -195,6 +199,8 @@ class Statistics:
         self._opened = clock()
         self._lock = Lock()
         self._failed_jobs = 0
+        self._idle_compactions = 0
+        self._idle_bytes = 0
         self._levels = [_LevelWork() for _ in range(LEVEL_COUNT)]
 
     @property
@@ -206,6 +212,12 @@ class Statistics:
     def failed_jobs(self) -> int:
         """Attempts at jobs that failed."""
         return self._failed_jobs
+
+    @property
+    def idle_compactions(self) -> tuple[int, int]:
+        """How many compactions were done in idle time, and the bytes that they wrote."""
+        with self._lock:
+            return self._idle_compactions, self._idle_bytes
 
     @property
     def reads(self) -> ReadStats:
@@ -232,6 +244,12 @@ class Statistics:
         """Tables of ``size_bytes`` were moved to ``output_level`` unread."""
         with self._lock:
             self._levels[output_level].bytes_moved += size_bytes
+
+    def record_idle_compaction(self, written_bytes: int) -> None:
+        """A merge or a move, recorded as such already, was done in idle time."""
+        with self._lock:
+            self._idle_compactions += 1
+            self._idle_bytes += written_bytes
 
     def record_failure(self) -> None:
         """An attempt at a job failed."""
@@ -338,6 +356,7 @@ def _other_lines(stats: Stats) -> list[str]:
         f"Block cache: {_size(cache.bytes)} of {_size(cache.limit_bytes)}, hit ratio {cache.hit_ratio:.1%}",
         f"Pending compaction: {_size(stats.compaction_debt_bytes)}",
         f"Running jobs: {running}; failed attempts: {stats.failed_jobs}",
+        f"Idle compactions: {stats.idle_compactions}, {_size(stats.idle_compaction_bytes)} written",
         f"Writes: {stall.state} ({stall.reason}) for {stall.seconds_in_state:.1f} s",
         f"Stalled writes: {stall.waits} waited {stall.waited_seconds:.3f} s, {stall.timeouts} gave up",
         f"Rate limit: {rate}, {_size(limiter.granted_bytes)} granted, {limiter.waited_seconds:.1f} s waited",

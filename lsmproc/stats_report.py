@@ -26,6 +26,7 @@ def collect_stats(parts: StoreParts) -> Stats:
     log_bytes, syncs = (parts.log.bytes, parts.log.syncs) if parts.log is not None else (0, 0)
     view = write_path.view
     error = parts.maintenance.error
+    idle_compactions, idle_bytes = parts.statistics.idle_compactions
     return Stats(
         path=parts.fs.path,
         uptime_seconds=parts.statistics.uptime_seconds,
@@ -49,6 +50,8 @@ def collect_stats(parts: StoreParts) -> Stats:
         compaction_debt_bytes=parts.tree.debt_bytes,
         running_jobs=parts.maintenance.running,
         failed_jobs=parts.statistics.failed_jobs,
+        idle_compactions=idle_compactions,
+        idle_compaction_bytes=idle_bytes,
         reads=parts.statistics.reads,
         block_cache=CacheStats(cache.hits, cache.misses, cache.used_bytes, cache.capacity_bytes),
         stall=_stall(parts),

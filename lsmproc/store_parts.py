@@ -123,6 +123,7 @@ class StoreParts:
         )
 
     def _make_maintenance(self, opened: OpenedDirectory) -> Maintenance:
+        idle_ms = self.config.idle_compaction_after_ms
         return Maintenance(
             self.fs,
             self.tree,
@@ -137,6 +138,7 @@ class StoreParts:
             flush_workers=self.env.flush_workers,
             compaction_workers=self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
+            idle_after_seconds=None if idle_ms is None else idle_ms / 1000,
         )
 
     def _begin_service(self, opened: OpenedDirectory) -> None:
@@ -262,6 +264,7 @@ class StoreParts:
     def _tick(self) -> None:
         self._sync_if_due()
         self.maintenance.tick()
+        self.maintenance.tick_idle()
 
     def _sync_if_due(self) -> None:
         now = time.monotonic()

@@ -88,6 +88,8 @@ def test_the_json_form_is_plain_data_and_stable() -> None:
         "compaction_debt_bytes",
         "running_jobs",
         "failed_jobs",
+        "idle_compactions",
+        "idle_compaction_bytes",
         "reads",
         "block_cache",
         "stall",

@@ -19,6 +19,7 @@ class Compaction:
     reason: str  # for people: "L0 has 5 runs", "manual", ...
     score: float
     trivial_move: bool = False
+    idle: bool = False  # picked while nothing was to do: it steps back behind everything else
 
     @property
     def files(self) -> tuple[tuple[int, FileMetadata], ...]:

@@ -56,7 +56,7 @@ def run_compaction_job(
     def open_reader(file: FileMetadata) -> TableReader:
         return open_table(fs, file, table_name(file.number), cache=None, open_files=open_files)
 
-    source = MergeInput(open_reader, request.start, request.stop, grant)
+    source = MergeInput(open_reader, request.start, request.stop, grant, request.options.max_file_bytes)
     outputs = JobOutputs(fs, request, grant, new_unique_id)
     try:
         tables = _merge(request, source, outputs)

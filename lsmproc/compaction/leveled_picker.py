@@ -15,10 +15,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 from lsmproc.compaction.claims import Claims
 from lsmproc.compaction.compaction import Compaction
+from lsmproc.compaction.idle_pick import pick_idle
 from lsmproc.compaction.level0_picks import groups_that_may_leave, oldest_within, runs_to_merge_in_level0
 from lsmproc.compaction.level_targets import LevelTargets, level_targets
 from lsmproc.compaction.manual_pick import pick_manually
@@ -82,6 +84,11 @@ class LeveledPicker:
         """See CompactionPicker.manual."""
         output_level = min(level + 1, _LAST_LEVEL) if level else self._targets(version).base_level
         return pick_manually(version, level, output_level, (start, stop), Claims.of(running))
+
+    def pick_idle(self, version: Version, paid_bytes: int) -> Compaction | None:
+        """See CompactionPicker.pick_idle."""
+        base_level = self._targets(version).base_level
+        return pick_idle(version, base_level, self._limit_bytes, paid_bytes, partial(self._may_move, version))
 
     def scores(self, version: Version) -> tuple[float, ...]:
         """See CompactionPicker.scores."""

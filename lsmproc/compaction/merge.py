@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 Window = tuple[list[bytes], list["bytes | None"], list[int]]
 
-# A run is read in pieces of about this size at most, however few records that is.
+# A run is read in pieces of several steps of the merge: each end of a piece costs a step, which is then a small one.
+_READ_RECORDS = 4 * STEP_RECORDS
+# And of about this size at most, however few records that is; less where outputs are small, which end between pieces.
 _READ_BYTES = 256 << 10
+_LEAST_READ_BYTES = 32 << 10
+_PIECES_PER_OUTPUT = 8
 # A stop is felt at least once per this many bytes read.
 _TICK_BYTES = 4 << 20
 
@@ -37,8 +41,12 @@ class MergeInput:
         start: bytes | None,
         stop: bytes | None,
         grant: Callable[[int], None],
+        max_file_bytes: int = _PIECES_PER_OUTPUT * _READ_BYTES,
     ) -> None:
-        """``open_reader`` opens a table; the reader is closed when its last record in range is read."""
+        """``open_reader`` opens a table; the reader is closed when its last record in range is read.
+
+        ``max_file_bytes``: where an output should end, as nearly as pieces of what is read allow.
+        """
         self.records_read = 0
         self.bytes_read = 0
         self._open_reader = open_reader
@@ -46,6 +54,7 @@ class MergeInput:
         self._stop = stop
         self._grant = grant
         self._next_tick = _TICK_BYTES
+        self._piece_bytes = min(_READ_BYTES, max(_LEAST_READ_BYTES, max_file_bytes // _PIECES_PER_OUTPUT))
 
     def merged(self, runs: Sequence[Sequence[FileMetadata]]) -> Iterator[Window]:
         """All records of the runs (newest run first), ascending, the newest one of each key."""
@@ -69,7 +78,7 @@ class MergeInput:
         blocks = reader.block_count
         first = 0 if self._start is None else reader.find_block(self._start)
         end = blocks if self._stop is None else min(blocks, reader.find_block(self._stop) + 1)
-        step = max(1, min(STEP_RECORDS * blocks // file.entries, _READ_BYTES * blocks // file.size))
+        step = max(1, min(_READ_RECORDS * blocks // file.entries, self._piece_bytes * blocks // file.size))
         block_bytes = file.size // blocks
         found = 0
         for index in range(first, end, step):

@@ -89,6 +89,11 @@ class TieredPicker:
             output_level = next((n for n in range(1, LEVEL_COUNT) if version.levels[n]), _LAST_LEVEL)
         return pick_manually(version, level, output_level, (start, stop), Claims.of(running))
 
+    def pick_idle(self, version: Version, paid_bytes: int) -> Compaction | None:
+        """See CompactionPicker.pick_idle. None: who chooses this style wants few rewrites, and several runs."""
+        del version, paid_bytes
+        return None
+
     def scores(self, version: Version) -> tuple[float, ...]:
         """See CompactionPicker.scores. The runs are counted together, and level 0 speaks for all of them."""
         count = sum(1 for _ in _runs(version, Claims()))

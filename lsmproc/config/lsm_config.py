@@ -1,10 +1,8 @@
 """LSMConfig: every setting of a store, in one frozen value.
 
-Each field says what it decides, when to change it and what that costs; ``LSMConfig.explain(name)`` prints the same.
+Each field says what it decides, when to change it and what that costs, as ``LSMConfig.explain(name)`` prints it.
 Sizes are bytes and times are in the unit that ends the field's name; both may also be given as text ("64MiB",
-"250ms") and are whole numbers afterwards (a type checker accepts the text in ``from_options``, not in the
-constructor). A value that cannot work is refused when the config is made, and ``ConfigError.problems`` then lists
-everything that is wrong with it.
+"250ms"; for a type checker in ``from_options`` only). A value that cannot work is refused when the config is made.
 """
 
 from __future__ import annotations
@@ -149,7 +147,6 @@ class LSMConfig:
         when="'snapshot' for small stores whose manifest people want to read and copy.",
         costs="'snapshot' writes the whole list of tables at every flush and compaction.",
     )
-
     # Tables
 
     sstable_max_bytes: int = size(
@@ -286,6 +283,15 @@ class LSMConfig:
         costs="Space and read time for the tombstones kept.",
     )
 
+    idle_compaction_after_ms: int | None = milliseconds(
+        1000,
+        low=1,
+        high=86_400_000,
+        none="never",
+        what="Time without a write after which a level 0 below its trigger is merged down, if that is worth writing.",
+        when="'never' where every byte written counts. Only used with 'leveled', and with processes or threads.",
+        costs="Up to 5 bytes written for each byte of level 0, and one core's time, while the store takes no writes.",
+    )
     # Background work
 
     background: Literal["process", "thread", "inline"] = choice(
@@ -360,10 +366,7 @@ class LSMConfig:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], /, *, profile: str | None = None, **overrides: Any) -> Self:
-        """The options in a TOML file, over a profile if one is named, under ``overrides``.
-
-        Raises ConfigError with file and line of each problem, and OSError if the file cannot be read.
-        """
+        """The options in a file, over a profile, under ``overrides``. ConfigError names its lines; OSError."""
         below = (profile_layer(profile),) if profile is not None else ()
         return cls._of_layers(*below, read_toml(path), Layer(overrides))
 

@@ -70,15 +70,15 @@ def count(default: int | None, *, low: int, high: int, what: str, when: str, cos
     return _field(default, described)
 
 
-def milliseconds(default: int, *, low: int, high: int, what: str, when: str, costs: str) -> Any:
-    """A field of milliseconds: a whole number or text such as "250ms"."""
+def milliseconds(default: int | None, *, low: int, high: int, what: str, when: str, costs: str, none: str = "") -> Any:
+    """A field of milliseconds: a whole number or text such as "250ms". With ``none`` given, that word means None."""
     described = Option(
         what=what,
         when=when,
         costs=costs,
-        accepts=_range_text(format_milliseconds(low), format_milliseconds(high), ""),
-        read=_number_reader(parse_milliseconds, low, high, ""),
-        write=_text_writer(format_milliseconds, ""),
+        accepts=_range_text(format_milliseconds(low), format_milliseconds(high), none),
+        read=_number_reader(parse_milliseconds, low, high, none),
+        write=_text_writer(format_milliseconds, none),
     )
     return _field(default, described)
 

@@ -83,7 +83,7 @@ _BIN32 = 0xC6
 _HEADER_OF_LEAD = {_NIL: 1, _BIN8: 2, _BIN16: 3, _BIN32: 5}
 # Bytes before the content of a bin item, by the bit length of its size.
 _BIN_HEADER = (2,) * 9 + (3,) * 8 + (5,) * 16
-_BIN8_LEAD = bytes((_BIN8,))
+BIN8_LEAD = bytes((_BIN8,))
 _SMALLEST_ITEM = 2
 _LARGEST_ITEM = 257
 _BYTES = tuple(bytes((number,)) for number in range(256))
@@ -227,7 +227,7 @@ def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
         bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
         first, _ = _item(raw, column, values_bytes, bounds, start)
         _, end = _item(raw, column, values_bytes, bounds, stop - 1)
-    values = decode_array(_array_header(stop - start) + raw[first:end])
+    values = decode_array(array_header(stop - start) + raw[first:end])
     if len(values) != stop - start or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
         raise CorruptionError("the values column of a block is damaged")
     return values  # type: ignore[return-value]
@@ -353,7 +353,7 @@ def _are_equal_items(data: bytes, start: int, end: int, size: int, count: int) -
     return (
         _SMALLEST_ITEM <= size <= _LARGEST_ITEM
         and end - first == count * size
-        and data[first:end:size] == _BIN8_LEAD * count
+        and data[first:end:size] == BIN8_LEAD * count
         and data[first + 1 : end : size] == _BYTES[size - 2] * count
     )
 
@@ -383,6 +383,8 @@ def _array_header_bytes(count: int) -> int:
     return 1 if count < 16 else 3 if count <= _WIDE else 5
 
 
-def _array_header(count: int) -> bytes:
-    """The array header of so many items."""
-    return bytes((0x90 | count,)) if count < 16 else msgpack.Packer().pack_array_header(count)
+def array_header(count: int) -> bytes:
+    """The msgpack header of an array of so many items."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count <= _WIDE else b"\xdd" + count.to_bytes(4, "big")

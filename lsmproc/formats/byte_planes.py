@@ -12,10 +12,20 @@ from collections.abc import Sequence
 
 def planes_of(sequences: Sequence[int]) -> bytes:
     """The planes of some u64s."""
-    numbers = array("Q", sequences)
+    return planes_between(little_endian(array("Q", sequences)), 0, len(sequences))
+
+
+def little_endian(numbers: array[int]) -> bytes:
+    """The bytes of some u64s, the lowest first."""
     if sys.byteorder == "big":
+        numbers = array("Q", numbers)
         numbers.byteswap()
-    data = numbers.tobytes()
+    return numbers.tobytes()
+
+
+def planes_between(numbers: bytes, start: int, stop: int) -> bytes:
+    """The planes of the numbers ``[start, stop)`` of those that :func:`little_endian` gave."""
+    data = numbers[8 * start : 8 * stop]
     return b"".join((data[0::8], data[1::8], data[2::8], data[3::8], data[4::8], data[5::8], data[6::8], data[7::8]))
 
 

@@ -113,6 +113,16 @@ class CompactionSchedule:
                 return
             self._start(compaction, None)
 
+    def submit_idle(self, paid_bytes: int) -> None:
+        """Start what is worth doing while nothing has to be done: one compaction, in one part, behind all others."""
+        if self._running or self._manual or self.pauses or not self.retries.due:
+            return
+        version = self._tree.version
+        if self._picker.pick(version, ()) is None:
+            compaction = self._picker.pick_idle(version, paid_bytes)
+            if compaction is not None:
+                self._start(compaction, None)
+
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing is wanted."""
@@ -173,10 +183,10 @@ class CompactionSchedule:
         options = self._options_for(compaction.output_level, not deeper)
         # Somebody waits for a manual one; the others share the cores with the writes they come from.
         least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
-        parts = split(compaction, self.workers - self._parts_running, least_bytes)
+        parts = split(compaction, 1 if compaction.idle else self.workers - self._parts_running, least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
-        priority = Priority.DEEPER if compaction.inputs[0][0] else Priority.LEVEL0
+        priority = Priority.DEEPER if compaction.inputs[0][0] or compaction.idle else Priority.LEVEL0
         below = grandparents(version, compaction)
         droppable_below = self._droppable_below()
         for part, (start, stop) in enumerate(parts):
@@ -217,6 +227,8 @@ class CompactionSchedule:
         else:
             self.retries.succeeded()
             self._statistics.record_move(compaction.output_level, compaction.input_bytes)
+            if compaction.idle:
+                self._statistics.record_idle_compaction(0)
 
     def _answered(self, running: _Running, part: int, reply: CompactionDone | FlushDone | JobFailed) -> None:
         running.waiting -= 1
@@ -266,6 +278,8 @@ class CompactionSchedule:
             written=sum(file.size for file in files),
             seconds=running.seconds,
         )
+        if compaction.idle:
+            self._statistics.record_idle_compaction(sum(file.size for file in files))
 
     def _failed(self, running: _Running, failure: JobFailed) -> None:
         if failure.error == "ClosedError":

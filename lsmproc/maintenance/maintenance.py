@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, copy_of
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
+from lsmproc.maintenance.idle_watch import IdleWatch
 from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
 from lsmproc.maintenance.retries import Retries
 from lsmproc.maintenance.submission import background_closed
@@ -59,9 +60,14 @@ class Maintenance:
         flush_workers: int,
         compaction_workers: int,
         prepare_spare: Callable[[], None] | None,
+        idle_after_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start nothing yet. ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted."""
+        """Start nothing yet.
+
+        ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted; after
+        ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
+        """
         self._tree = tree
         self._write_path = write_path
         self._background = background
@@ -76,6 +82,8 @@ class Maintenance:
         self._read_only = False
         self._error: Error | None = None
         self._obsolete = ObsoleteEntries(self._call_soon)
+        self._picker = picker
+        self._idle_watch = IdleWatch(idle_after_seconds, lambda: statistics.reads, clock)
         jobs = count(1)
         self._flushes = FlushQueue(
             fs,
@@ -124,6 +132,16 @@ class Maintenance:
         """From time to time: retry what failed, and remove files whose last reader has gone."""
         if not self._idle or self._tree.pinned_bytes or self._obsolete.waiting:
             self.wake()
+
+    def tick_idle(self) -> None:
+        """From time to time, on one thread: if nothing is to do, begin what is worth doing all the same."""
+        version = self._tree.version
+        busy = not self._idle or bool(self._write_path.view.immutables)
+        if (
+            self._idle_watch.is_idle(self._write_path.last_sequence, version, busy=busy)
+            and self._picker.pick_idle(version, self._idle_watch.paid_bytes) is not None
+        ):
+            self._call_soon(self._use_idle_time)
 
     def flush_all(self, timeout: float | None) -> None:
         """Wait until the present immutable memtables are in tables.
@@ -232,6 +250,13 @@ class Maintenance:
         with self._lock:
             self._idle = idle
             self._changed.notify_all()
+
+    def _use_idle_time(self) -> None:
+        """As ``_pass``, for work that nothing asks for; not if a write has come in the meantime."""
+        still_quiet = self._write_path.last_sequence == self._idle_watch.sequence
+        if self._error is None and still_quiet and not self._write_path.view.immutables:
+            self._compactions.submit_idle(self._idle_watch.paid_bytes)
+        self._pass()
 
     def _submit(
         self,

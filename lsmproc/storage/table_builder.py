@@ -15,9 +15,11 @@ from itertools import accumulate
 import xxhash
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import BlockEncoder, seal_block
+from lsmproc.formats.block import BlockEncoder, seal_block, tags_of
 from lsmproc.formats.bloom_filter import build_bloom_filter
+from lsmproc.formats.byte_planes import little_endian, planes_between
 from lsmproc.formats.compression import codec_named
+from lsmproc.formats.equal_records import LARGEST_BYTES, encode_equal_records
 from lsmproc.formats.messages import TableOptions
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
@@ -61,6 +63,7 @@ class BlockTableBuilder:
         self._sequences = array("Q")
         self._new_hashes = array("Q")  # of the keys that are not in a block yet
         self._sizes: list[int] = []  # bytes of each of these records
+        self._lengths: tuple[int, int] | None = None  # of their keys and values, if it is known that all have the same
         self._output = TableOutput(fs, name, grant)
 
     @property
@@ -70,14 +73,20 @@ class BlockTableBuilder:
 
     def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> None:
         """See TableBuilder.add."""
-        sizes = self._totals.add(keys, values, sequences)
+        sizes, new_lengths = self._totals.add(keys, values, sequences)
+        lengths, waiting = new_lengths, len(self._keys)
         self._new_hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
         self._sequences.fromlist(sequences)
         if self._keys:
             keys = self._keys + keys
             values = self._values + values
             sizes = self._sizes + sizes
-        taken = self._cut_blocks(keys, values, sizes)
+            lengths = lengths if lengths == self._lengths else None
+        if lengths is not None and max(lengths) <= LARGEST_BYTES:
+            taken = self._cut_equal_blocks(keys, values, lengths)  # type: ignore[arg-type]
+        else:
+            taken = self._cut_blocks(keys, values, sizes)
+        self._lengths = new_lengths if taken >= waiting else lengths
         self._keys = keys[taken:]
         self._values = values[taken:]
         self._sequences = self._sequences[taken:]
@@ -125,6 +134,18 @@ class BlockTableBuilder:
             before = ends[last]
         return start
 
+    def _cut_equal_blocks(self, keys: list[bytes], values: list[bytes], lengths: tuple[int, int]) -> int:
+        """As ``_cut_blocks``, for records that all have the same ``lengths``, which says where blocks end."""
+        count = -(-self._block_bytes // max(1, sum(lengths)))
+        tags, numbers = tags_of(self._new_hashes), little_endian(self._sequences)
+        stop = 0
+        for stop in range(count, len(keys) + 1, count):
+            start = stop - count
+            planes = planes_between(numbers, start, stop)
+            raw = encode_equal_records(keys[start:stop], values[start:stop], lengths, tags[start:stop], planes)
+            self._append_block(raw, keys[stop - 1])
+        return stop
+
     def _take_hashes(self, count: int) -> None:
         """Keep the first of the new hashes for the filter: their keys are in blocks now."""
         if self._filter_bits:
@@ -134,9 +155,11 @@ class BlockTableBuilder:
     def _write_block(
         self, keys: list[bytes], values: list[bytes | None], sequences: array[int], hashes: array[int]
     ) -> None:
-        raw = self._encoder.encode(keys, values, sequences, hashes)
+        self._append_block(self._encoder.encode(keys, values, sequences, hashes), keys[-1])
+
+    def _append_block(self, raw: bytes, last_key: bytes) -> None:
         stored = seal_block(raw, self._codec, self._unique_id ^ self._output.size)
-        self._last_keys.append(keys[-1])
+        self._last_keys.append(last_key)
         self._block_sizes.append(len(stored))
         self._output.append(stored)
 

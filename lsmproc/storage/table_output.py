@@ -94,8 +94,10 @@ class TableTotals:
         self._largest_sequence = 0
         self.raw_bytes = 0
 
-    def add(self, keys: list[bytes], values: list[bytes | None], sequences: list[int]) -> list[int]:
-        """Count records; returns the bytes of key and value of each.
+    def add(
+        self, keys: list[bytes], values: list[bytes | None], sequences: list[int]
+    ) -> tuple[list[int], tuple[int, int] | None]:
+        """Count records; returns the bytes of key and value of each, and the lengths of both if all have the same.
 
         Raises ValueError unless they follow those before. REQUIRES: the keys ascend; it would cost to look.
         """
@@ -106,19 +108,25 @@ class TableTotals:
         elif keys[0] <= self._largest:
             raise ValueError(f"the key {keys[0]!r:.60} does not follow {self._largest!r:.60}")
         self._largest = keys[-1]
-        self._entries += len(keys)
+        count = len(keys)
+        self._entries += count
+        lengths = None
+        key_bytes = list(map(len, keys))
         try:
-            sizes = list(map(add, map(len, keys), map(len, values)))  # type: ignore[arg-type]
+            value_bytes = list(map(len, values))  # type: ignore[arg-type]
         except TypeError:  # a tombstone has no length
             self._tombstones += values.count(None)
-            lengths = map(len, map({None: b""}.get, values, values))  # type: ignore[arg-type]
-            sizes = list(map(add, map(len, keys), lengths))
+            value_bytes = list(map(len, map({None: b""}.get, values, values)))  # type: ignore[arg-type]
+        else:
+            if key_bytes.count(key_bytes[0]) == value_bytes.count(value_bytes[0]) == count:
+                lengths = (key_bytes[0], value_bytes[0])
+        sizes = [sum(lengths)] * count if lengths else list(map(add, key_bytes, value_bytes))
         self.raw_bytes += sum(sizes)
         lowest = min(sequences)
         highest = max(sequences)
         self._smallest_sequence = min(self._smallest_sequence, lowest)
         self._largest_sequence = max(self._largest_sequence, highest)
-        return sizes
+        return sizes, lengths
 
     def fields(self) -> tuple[bytes, bytes, int, int, int, int, int]:
         """The totals in the order of Properties and FileMetadata. Raises ValueError if nothing was added."""

@@ -28,9 +28,12 @@ class Case:
     running: list[Compaction]
     manual: tuple[int, bytes | None, bytes | None] | None
     expected: str
+    idle_paid: int | None = None
 
     def outcome(self, picker: CompactionPicker) -> str:
         """What ``picker`` does here, in the words of the scripts."""
+        if self.idle_paid is not None:
+            return described(picker.pick_idle(self.version, self.idle_paid))
         if self.manual is None:
             return described(picker.pick(self.version, self.running))
         level, start, stop = self.manual
@@ -66,6 +69,8 @@ def _case(lines: list[str]) -> Case:
             level, *bounds = rest.split()
             start, stop = [bound.encode() for bound in bounds] or (None, None)
             case.manual = (int(level[1:]), start, stop)
+        elif word == "idle":
+            case.idle_paid = int(rest)
         elif word == "pick":
             case.expected = rest
         else:

@@ -51,6 +51,8 @@ class SimulatedTree:
     def start(self) -> bool:
         """Pick one more compaction and leave it running; a move is done at once. False if there was none."""
         picked = self.picker.pick(self.version, [compaction for compaction, _ in self.running])
+        if picked is None and not self.running:
+            picked = self.picker.pick_idle(self.version, self.random.choice((0, 0, 10 * TABLE_BYTES)))
         if picked is None:
             return False
         self.begin(picked)
