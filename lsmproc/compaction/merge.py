@@ -39,8 +39,8 @@ class MergeInput:
         grant: Callable[[int], None],
     ) -> None:
         """``open_reader`` opens a table; the reader is closed when its last record in range is read."""
-        self.records_read = 0
-        self.bytes_read = 0
+        self.records_read: int = 0
+        self.bytes_read: int = 0
         self._open_reader = open_reader
         self._start = start
         self._stop = stop
