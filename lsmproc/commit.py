@@ -33,15 +33,15 @@ class Commit:
 
     def __init__(self, keys: list[bytes], values: list[bytes | None], *, sync: bool) -> None:
         """Wait to be written: None among the values is a deletion; ``sync`` asks for durability."""
-        self.keys = keys
-        self.values = values
-        self.sync = sync
-        self.sequence = 0  # once it is in the log
-        self.published = False
-        self.done = False
-        self.abandoned = False  # its writer has left: it must not be counted on to lead
+        self.keys: list[bytes] = keys
+        self.values: list[bytes | None] = values
+        self.sync: bool = sync
+        self.sequence: int = 0  # once it is in the log
+        self.published: bool = False
+        self.done: bool = False
+        self.abandoned: bool = False  # its writer has left: it must not be counted on to lead
         self.error: Error | None = None
-        self.turn = threading.Lock()  # held until the commit is done, or its writer is to lead
+        self.turn: threading.Lock = threading.Lock()  # held until the commit is done, or its writer is to lead
         self.turn.acquire()
 
     @property

@@ -32,7 +32,7 @@ class DbmError(Error, OSError):
 
 
 # What to catch, as in the dbm package: a tuple, because lsmproc's own errors come out as they are.
-error = (DbmError, Error, OSError)
+error: tuple[type[Exception], ...] = (DbmError, Error, OSError)
 
 _FLAGS = {
     "r": {"read_only": True, "create_if_missing": False},

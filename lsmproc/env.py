@@ -103,16 +103,16 @@ class Env:
             row_cache_bytes=row_cache_bytes,
             max_open_files=max_open_files,
         )
-        self.closed = False
+        self.closed: bool = False
         self.kind = settings.background
-        self.rate_limiter = RateLimiter(settings.rate_limit_bytes_per_sec)
-        self.block_cache = BlockCache(settings.block_cache_bytes)
-        self.row_budget = RowBudget(settings.row_cache_bytes)
-        self.open_files = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
-        self.ticker = Ticker()
-        self.memtable_budget = MemtableBudget(_checked_budget(memtable_budget_bytes), self.ticker)
-        self.flush_workers = settings.flush_workers
-        self.compaction_workers = settings.compaction_workers
+        self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
+        self.block_cache: BlockCache = BlockCache(settings.block_cache_bytes)
+        self.row_budget: RowBudget = RowBudget(settings.row_cache_bytes)
+        self.open_files: OpenFiles = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
+        self.ticker: Ticker = Ticker()
+        self.memtable_budget: MemtableBudget = MemtableBudget(_checked_budget(memtable_budget_bytes), self.ticker)
+        self.flush_workers: int = settings.flush_workers
+        self.compaction_workers: int = settings.compaction_workers
         self.open_file_system = open_file_system
         arguments = (self.flush_workers, self.compaction_workers, self.rate_limiter, settings.worker_niceness)
         self.background: Background

@@ -21,7 +21,7 @@ class LiveSnapshots:
 
     def __init__(self) -> None:
         """None yet."""
-        self.newest = 0  # sequence number; 0 without a live snapshot, which is what every write asks for
+        self.newest: int = 0  # sequence number; 0 without a live snapshot, which is what every write asks for
         self._sequences: dict[object, int] = {}  # by token
         self._live: list[int] | None = []  # the same, oldest first; None until it is asked for
         self._released: deque[object] = deque()  # tokens given back and not taken out yet

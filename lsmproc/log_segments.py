@@ -52,8 +52,8 @@ class LogSegments:
         segment_bytes: int,
     ) -> None:
         """Begin ``current``, whose file is there already, behind the ``replayed`` segments."""
-        self.current = current
-        self.syncs = 0
+        self.current: Wal = current
+        self.syncs: int = 0
         self._fs = fs
         self._store_uuid = store_uuid
         self._numbers = numbers

@@ -10,7 +10,7 @@ What makes the first hit right: for one key, a newer source never holds an older
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -23,7 +23,7 @@ from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
 from lsmproc.iterators.short_ranges import level_part, merged_part, merged_part_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
-from lsmproc.protocols import MISSING, Columns, Memtable, Missing, Part, TableReader
+from lsmproc.protocols import MISSING, Columns, Memtable, MemtableEntry, Missing, Part, TableReader
 from lsmproc.storage.row_cache import RowCache
 from lsmproc.storage.version import Version
 
@@ -80,14 +80,16 @@ class ReadView:
 
         Raises CorruptionError, StorageError.
         """
-        self.memtable = memtable
-        self.entries = memtable.entries
-        self.immutables = immutables
+        self.memtable: Memtable = memtable
+        self.entries: MutableMapping[bytes, MemtableEntry] = memtable.entries
+        self.immutables: tuple[ImmutableMemtable, ...] = immutables
         self._memtables = (memtable, *(immutable.memtable for immutable in immutables))
-        self.older_entries = tuple(immutable.memtable.entries for immutable in immutables)
-        self.version = version
+        self.older_entries: tuple[MutableMapping[bytes, MemtableEntry], ...] = tuple(
+            immutable.memtable.entries for immutable in immutables
+        )
+        self.version: Version = version
         self._open_reader = open_reader
-        self.row_cache = row_cache  # of this version's records: see row_cache.py
+        self.row_cache: RowCache = row_cache  # of this version's records: see row_cache.py
         self._level0 = tuple(map(open_reader, version.levels[0]))
         # Of each deeper level that holds anything: the last keys of its tables, their readers, and their first keys.
         self._levels = tuple(

@@ -193,8 +193,8 @@ class Statistics:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin at zero."""
-        self.gets = 0
-        self.scans = 0
+        self.gets: int = 0
+        self.scans: int = 0
         self._clock = clock
         self._opened = clock()
         self._lock = Lock()

@@ -36,6 +36,9 @@ from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
     from lsmproc.protocols import CompactionPicker, Wal
+    from lsmproc.storage.directory_lock import DirectoryLock
+    from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.version_set import VersionSet
     from lsmproc.storage.wal_recovery import ReplayedSegment
 
 _log = logging.getLogger("lsmproc")
@@ -59,35 +62,35 @@ class StoreParts:
     def __init__(self, config: LSMConfig, env: Env | None, lock_wait_seconds: float) -> None:
         """Open the directory and assemble; see recovery.open_directory for what it raises."""
         self.config = config
-        self.owns_env = env is None
+        self.owns_env: bool = env is None
         if env is not None:
             env.check(config)
-        self.env = env if env is not None else Env.of(config)
-        self.statistics = Statistics()
+        self.env: Env = env if env is not None else Env.of(config)
+        self.statistics: Statistics = Statistics()
         inline = self.env.kind == "inline"
-        self.controller = WriteController(
+        self.controller: WriteController = WriteController(
             _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
-        self.picker = _picker(config)
+        self.picker: CompactionPicker = _picker(config)
         self._synced_at = time.monotonic()
-        self.closed = False  # nothing is left to be given back
+        self.closed: bool = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
         self._close_lock = threading.Lock()
         self._memtables = Memtables(self._active_bytes, self._memtable_bytes, self._rotate_for_others)
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
-        self.fs = opened.fs
-        self.lock = opened.lock
-        self.version_set = opened.version_set
-        self.tables = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
+        self.fs: FileSystem = opened.fs
+        self.lock: DirectoryLock = opened.lock
+        self.version_set: VersionSet = opened.version_set
+        self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
         self.log: LogSegments | None = None
         try:
             if opened.wal is not None:
                 self.log = self._make_log(opened, opened.wal)
-            self.write_path = self._make_write_path(opened)
-            self.tree = Tree(
+            self.write_path: WritePath = self._make_write_path(opened)
+            self.tree: Tree = Tree(
                 self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
             )
-            self.maintenance = self._make_maintenance(opened)
+            self.maintenance: Maintenance = self._make_maintenance(opened)
             self._begin_service(opened)
         except BaseException:
             if self.log is None and opened.wal is not None:

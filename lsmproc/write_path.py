@@ -66,8 +66,8 @@ class WritePath:
         on_rotate: Callable[[], None],
     ) -> None:
         """Write to ``log``. Without one the store is read-only: ``fail`` must be called before any write can come."""
-        self.view = view
-        self.last_sequence = last_sequence
+        self.view: ReadView = view
+        self.last_sequence: int = last_sequence
         self._mutex = threading.Lock()
         self._now_ns = now_ns
         self._new_memtable = new_memtable

@@ -51,11 +51,12 @@ class SpawnedProcess:
         with guard.making():
             made: list[int] = []
             try:
+                self.sentinel: int
                 self.sentinel, child_alive = pipe_above_stderr(made)
                 child_start, self._lifeline = pipe_above_stderr(made)
                 # Before there is a child: one whose parent dies in the middle would complain about half a message.
                 rest = _write_now(self._lifeline, memoryview(start_message))
-                self.pid = _spawn(child_start, (child_start, child_alive, *fds))
+                self.pid: int = _spawn(child_start, (child_start, child_alive, *fds))
             except BaseException:
                 guard.close(*made)
                 raise

@@ -37,13 +37,13 @@ class Worker:
         """Describe a worker; ``start`` starts its process, which tells so often that its job gets on."""
         self.kind = kind
         self.number = number
-        self.name = f"{kind}-{number}"
-        self.state = WorkerState.DEAD
+        self.name: str = f"{kind}-{number}"
+        self.state: WorkerState = WorkerState.DEAD
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
-        self.stopping = False
+        self.stopping: bool = False
         self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
-        self.restarts = 0
+        self.restarts: int = 0
         self.jobs_done = 0
         self._runner_name = runner_name
         self._niceness = niceness

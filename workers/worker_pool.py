@@ -49,7 +49,7 @@ class WorkerPool:
         """
         self.kind = kind
         self.limit = limit
-        self.jobs = JobQueue()
+        self.jobs: JobQueue = JobQueue()
         self.workers: tuple[Worker, ...] = ()
         self._make_worker = make_worker
         self._clock = clock

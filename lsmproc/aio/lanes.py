@@ -60,9 +60,9 @@ class Lanes:
         for name, threads in (("read_threads", read_threads), ("write_threads", write_threads)):
             if type(threads) is not int or threads < 1:
                 raise ValueError(f"{name} is a number from 1, not {threads!r}")
-        self.reads = Lane("read", read_threads)
-        self.writes = Lane("write", write_threads)
-        self.upkeep = Lane("upkeep", 2)  # opening, flushing, compacting, closing: what may take seconds
+        self.reads: Lane = Lane("read", read_threads)
+        self.writes: Lane = Lane("write", write_threads)
+        self.upkeep: Lane = Lane("upkeep", 2)  # opening, flushing, compacting, closing: what may take seconds
 
     def close(self) -> None:
         """Close all of them."""

@@ -47,8 +47,8 @@ class MergeInput:
 
         ``max_file_bytes``: where an output should end, as nearly as pieces of what is read allow.
         """
-        self.records_read = 0
-        self.bytes_read = 0
+        self.records_read: int = 0
+        self.bytes_read: int = 0
         self._open_reader = open_reader
         self._start = start
         self._stop = stop

@@ -48,8 +48,8 @@ class BlockedBloomFilter:
         if not data or len(data) % WORD_BYTES:
             raise CorruptionError(f"a filter of {len(data)} bytes is not made of 64-bit words")
         self.words: Sequence[int] = _words_of(data)
-        self.word_count = len(self.words)
-        self.masks = filter_masks()
+        self.word_count: int = len(self.words)
+        self.masks: tuple[int, ...] = filter_masks()
 
     def may_contain(self, key_hash: int, /) -> bool:
         """See Filter.may_contain."""
@@ -64,8 +64,8 @@ class NoFilter:
 
     def __init__(self) -> None:
         self.words: Sequence[int] = (_ALL_ONES,)
-        self.word_count = 1
-        self.masks = filter_masks()
+        self.word_count: int = 1
+        self.masks: tuple[int, ...] = filter_masks()
 
     def may_contain(self, key_hash: int, /) -> bool:  # noqa: ARG002 (the protocol's argument)
         """See Filter.may_contain."""

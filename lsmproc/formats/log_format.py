@@ -33,7 +33,7 @@ that ends a segment for good.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -62,7 +62,8 @@ SEQUENCE_HEAD = struct.Struct(">BQ")
 assert (CRC_HEAD.size, _KEY_HEAD.size, BIN_HEAD.size, SEQUENCE_HEAD.size) == (5, 14, 5, 9)
 
 # The hottest path of the product: bound once. A frame is ``pack_frame_head(FRAME_MARK, checksum) + body``.
-pack_frame_head, _pack_key_head, _pack_bin_head = CRC_HEAD.pack, _KEY_HEAD.pack, BIN_HEAD.pack
+pack_frame_head: Callable[..., bytes] = CRC_HEAD.pack
+_pack_key_head, _pack_bin_head = _KEY_HEAD.pack, BIN_HEAD.pack
 FRAME_MARK, UINT64, BIN32, ARRAY32, NIL = 0xCE, 0xCF, 0xC6, 0xDD, b"\xc0"
 # What a put frame takes beyond its key and value.
 PUT_OVERHEAD = CRC_HEAD.size + _KEY_HEAD.size + BIN_HEAD.size

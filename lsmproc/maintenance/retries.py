@@ -17,7 +17,7 @@ class Retries:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds and never goes back."""
-        self.failures = 0  # in a row
+        self.failures: int = 0  # in a row
         self._clock = clock
         self._error: Error | None = None  # of the last failure
         self._not_before = 0.0

@@ -58,7 +58,7 @@ class Tree:
         self._write_path = write_path
         self._picker = picker
         self._controller = controller
-        self.debt_bytes = picker.debt_bytes(version_set.current)
+        self.debt_bytes: int = picker.debt_bytes(version_set.current)
         self._adopted: set[int] = set()  # numbers of outputs that have their final names but no manifest names yet
         self._backlog_lock = threading.Lock()
 

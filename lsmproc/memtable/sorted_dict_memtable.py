@@ -26,7 +26,7 @@ class SortedDictMemtable:
 
     def __init__(self, entries: dict[bytes, MemtableEntry] | None = None) -> None:
         """Start with ``entries``, or empty."""
-        self.entries = LockedSortedDict()
+        self.entries: LockedSortedDict = LockedSortedDict()
         self.entries.update(entries or {})
 
     def window(

@@ -41,7 +41,7 @@ class LogSalvage:
         self._files = files
         self._report = report
         self._strict = strict
-        self.last_sequence = 0
+        self.last_sequence: int = 0
 
     def frames(self) -> Iterator[DecodedFrames]:
         """All frames that check, in the order in which they were written. Raises StorageError."""

@@ -82,20 +82,22 @@ class LogScan:
         Raises StorageError, FileNotFoundError.
         """
         self.name = name
+        self.data: bytes
+        self.unread_bytes: int
         self.data, self.unread_bytes = _read_all(fs, name)
-        self.size = len(self.data)
+        self.size: int = len(self.data)
         self.header: LogHeader | None = None
-        self.header_problem = ""
+        self.header_problem: str = ""
         try:
             self.header = decode_header(self.data[:HEADER_SIZE], name)
         except CorruptionError as error:
             place = f"{name} at byte {error.offset}: "
             self.header_problem = str(error).removeprefix(place)
-        self.is_blank = is_zeros(self.data) or (bool(self.header_problem) and is_zeros(self.data[HEADER_SIZE:]))
+        self.is_blank: bool = is_zeros(self.data) or (bool(self.header_problem) and is_zeros(self.data[HEADER_SIZE:]))
         self._tip = tip
-        self.end = self.size if tip is None else min(tip.end, self.size)
-        self.seed = self._find_seed()
-        self.promised_end = 0 if self.seed is None else min(latest_promise(self.data, self.seed), self.end)
+        self.end: int = self.size if tip is None else min(tip.end, self.size)
+        self.seed: int | None = self._find_seed()
+        self.promised_end: int = 0 if self.seed is None else min(latest_promise(self.data, self.seed), self.end)
         self.promised_end = max(self.promised_end, synced_end)
 
     def parts(self) -> Iterator[Run | Gap]:

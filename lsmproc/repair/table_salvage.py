@@ -42,7 +42,7 @@ class TableSalvage:
         self._files = files
         self._report = report
         self._by_id: dict[int, str] | None = None
-        self.last_sequence = 0
+        self.last_sequence: int = 0
 
     def tables(self) -> list[SoundTable]:
         """The tables of which something can be read; the others are in the report as lost. Raises StorageError."""

@@ -99,14 +99,15 @@ class TableScan:
         self.footer: Footer | None = None
         self.properties: Properties | None = None
         self.top: TopIndex | None = None
-        self.unread_bytes = 0
+        self.unread_bytes: int = 0
         self._fs = fs
         self._fd = fs.open(name, READ)
         try:
-            self.size = self.end = fs.size(self._fd)
+            self.size: int = fs.size(self._fd)
+            self.end: int = self.size
             self._read_footer()
             hints = self._hints()
-            self.unique_id = self._prove_id(hints)
+            self.unique_id: int | None = self._prove_id(hints)
             if self.unique_id is not None:
                 self._read_properties(hints)
                 self._read_top(hints)

@@ -30,7 +30,7 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.blocks: list[bytes | None] = [None] * count
-        self.hit = bytearray(count)  # 1 since the block was hit, until the hand passes
+        self.hit: bytearray = bytearray(count)  # 1 since the block was hit, until the hand passes
 
 
 class BlockCache:
@@ -38,11 +38,13 @@ class BlockCache:
 
     def __init__(self, capacity_bytes: int) -> None:
         """A cache of up to ``capacity_bytes``; 0 caches nothing."""
-        self.capacity_bytes = capacity_bytes
-        self.used_bytes = 0
+        self.capacity_bytes: int = capacity_bytes
+        self.used_bytes: int = 0
         self.hits = 0  # reads that found their block; counted without a lock: may miss a few
-        self.misses = 0  # reads that had to fetch a block; the same
-        self.full = capacity_bytes == 0  # whether the next block of the size of the last one would push others out
+        self.misses: int = 0  # reads that had to fetch a block; the same
+        self.full: bool = (
+            capacity_bytes == 0
+        )  # whether the next block of the size of the last one would push others out
         self._lock = RLock()  # reentrant: a table that is collected as garbage drops its blocks anywhere
         self._ring: deque[tuple[Slots, int]] = deque()  # a pair whose slot is empty is passed over
 

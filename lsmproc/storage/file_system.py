@@ -108,9 +108,9 @@ class PosixFileSystem:
             self._directory = _above_stderr(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     # The two calls of the hot paths are the system calls themselves: no Python frame in between.
-    pread = staticmethod(os.pread)
-    pwrite = staticmethod(os.pwrite)
-    now_ns = staticmethod(time.time_ns)
+    pread: staticmethod[[int, int, int], bytes] = staticmethod(os.pread)
+    pwrite: staticmethod[[int, bytes | memoryview, int], int] = staticmethod(os.pwrite)
+    now_ns: staticmethod[[], int] = staticmethod(time.time_ns)
 
     def open(self, name: str, flags: int) -> int:
         """See FileSystem.open."""

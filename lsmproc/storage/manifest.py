@@ -99,7 +99,7 @@ class LogManifest:
         self._store_uuid = store_uuid
         self._new_number = new_number
         self._fd = -1
-        self.number = 0  # of the last one that was published
+        self.number: int = 0  # of the last one that was published
         self._unpublished: list[int] = []  # begun since then: CURRENT may name the last of them, after an error
         self._name = ""  # of the file being written
         self._seed = self._checksum = self._end = self._opening_bytes = self._count = 0

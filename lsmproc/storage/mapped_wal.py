@@ -35,10 +35,11 @@ class MappedWal:
     def __init__(self, fs: FileSystem, number: int, allocate_bytes: int) -> None:
         """Create, allocate and map the segment's file. Raises StorageError, and then leaves no file."""
         self.number = number
-        self.name = wal_name(number)
-        self.durable_end = self.synced_end = 0
-        self.sealed = False
-        self.doubtful = False
+        self.name: str = wal_name(number)
+        self.durable_end: int = 0
+        self.synced_end: int = 0
+        self.sealed: bool = False
+        self.doubtful: bool = False
         self._fs = fs
         self._tip = (0, 0, 0)
         self._seed = 0

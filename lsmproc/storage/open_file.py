@@ -24,8 +24,8 @@ class OpenFile:
     def __init__(self, fs: FileSystem, name: str) -> None:
         """Open ``name`` for reading; raises StorageError."""
         self._fs = fs
-        self.used = True  # since the pool last looked; set by readers without a lock
-        self.fd = -1
+        self.used: bool = True  # since the pool last looked; set by readers without a lock
+        self.fd: int = -1
         self.fd = fs.open(name, READ)
 
     def __del__(self) -> None:
@@ -46,7 +46,7 @@ class OpenFiles:
 
     def __init__(self, capacity: int) -> None:
         """Keep up to ``capacity`` files open, at least one."""
-        self.capacity = max(1, capacity)
+        self.capacity: int = max(1, capacity)
         self._lock = RLock()  # reentrant: a table that is collected as garbage gives its file back anywhere
         self._owners: deque[FileOwner] = deque()
 

@@ -30,7 +30,7 @@ from lsmproc.storage.table_input import TableInput
 from lsmproc.storage.table_output import TableOutput, TableTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lsmproc.formats.messages import TableOptions
     from lsmproc.formats.version_edit import FileMetadata
@@ -125,7 +125,7 @@ class PlainTableReader:
         self._sequences: list[int] = []
         self._keys: list[bytes] | None = None  # made at the first range
         maybe = NoFilter()  # a dict says no as fast as a filter
-        self.filter = (maybe.words, maybe.word_count)
+        self.filter: tuple[Sequence[int], int] = (maybe.words, maybe.word_count)
         self._positions: dict[bytes, int] | None = None  # made at the first lookup
 
     def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:

@@ -23,10 +23,14 @@ class TableIndex:
 
     def __init__(self, top: TopIndex) -> None:
         """Describe the partitions of ``top``; none of them is loaded yet."""
-        self.last_keys = top.last_keys
-        self.firsts = list(accumulate(top.block_counts, initial=0))  # index of the first block; the last is the count
-        self.starts = list(accumulate(top.data_bytes, initial=0))  # offset of the first block
-        self.offsets = list(accumulate(top.partition_bytes, initial=self.starts[-1]))  # of the partition itself
+        self.last_keys: list[bytes] = top.last_keys
+        self.firsts: list[int] = list(
+            accumulate(top.block_counts, initial=0)
+        )  # index of the first block; the last is the count
+        self.starts: list[int] = list(accumulate(top.data_bytes, initial=0))  # offset of the first block
+        self.offsets: list[int] = list(
+            accumulate(top.partition_bytes, initial=self.starts[-1])
+        )  # of the partition itself
         self.loaded: list[IndexPartition | None] = [None] * len(top.last_keys)
 
 
@@ -37,9 +41,9 @@ class IndexPartition:
 
     def __init__(self, last_keys: list[bytes], offsets: list[int]) -> None:
         """Take the last key of each block, and the blocks' offsets with the end of the last one."""
-        self.last_keys = last_keys
-        self.offsets = offsets
-        self.slots = Slots(len(last_keys))
+        self.last_keys: list[bytes] = last_keys
+        self.offsets: list[int] = offsets
+        self.slots: Slots = Slots(len(last_keys))
 
 
 NO_PARTITION = IndexPartition([], [0])

@@ -52,7 +52,7 @@ class TableInput:
         self._closed = False
         # A properties section may hold the one key of a table twice. What is larger is refused before it takes memory.
         self._largest_section = 2 * metadata.raw_bytes + _RECORD_OVERHEAD * metadata.entries + _SECTION_OVERHEAD
-        self.largest_block = min(MAX_RAW_BLOCK_BYTES, self._largest_section)
+        self.largest_block: int = min(MAX_RAW_BLOCK_BYTES, self._largest_section)
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly ``size`` bytes; raises CorruptionError where the file ends before."""

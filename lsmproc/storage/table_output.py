@@ -92,7 +92,7 @@ class TableTotals:
         self._tombstones = 0
         self._smallest_sequence = (1 << 64) - 1
         self._largest_sequence = 0
-        self.raw_bytes = 0
+        self.raw_bytes: int = 0
 
     def add(
         self, keys: list[bytes], values: list[bytes | None], sequences: list[int]

@@ -47,7 +47,7 @@ from lsmproc.storage.table_index import NO_PARTITION, IndexPartition, TableIndex
 from lsmproc.storage.table_input import TableInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.file_system import FileSystem
@@ -77,7 +77,7 @@ class BlockTableReader:
         # and find takes the general path.
         self._state = (NO_PARTITION.last_keys, NO_PARTITION.slots.blocks, NO_PARTITION)
         maybe = NoFilter()
-        self.filter = (maybe.words, maybe.word_count)
+        self.filter: tuple[Sequence[int], int] = (maybe.words, maybe.word_count)
 
     def get(self, key: bytes, key_hash: int, /) -> bytes | Missing | None:
         """See TableReader.get."""

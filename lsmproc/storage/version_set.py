@@ -44,7 +44,7 @@ class VersionSet:
 
     def __init__(self, manifest: Manifest, version: Version, numbers: FileNumbers) -> None:
         """Start at ``version``, which ``manifest`` holds already."""
-        self.current = version
+        self.current: Version = version
         self.numbers = numbers
         self._manifest = manifest
         self._lock = threading.Lock()

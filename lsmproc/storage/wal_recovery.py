@@ -35,7 +35,7 @@ class ReplayedSegment:
 
         ``synced_end``: how many of its bytes are known to survive power loss without another sync.
         """
-        self.number = end.number
+        self.number: int = end.number
         self.end = end
         self.synced_end = synced_end
         self._fs = fs

@@ -51,10 +51,11 @@ class PwriteWal:
         ``allocate_bytes``: how long the segment will be, if it is to have its space ahead of its end, or 0.
         """
         self.number = number
-        self.name = wal_name(number)
-        self.durable_end = self.synced_end = 0
-        self.sealed = False
-        self.doubtful = False
+        self.name: str = wal_name(number)
+        self.durable_end: int = 0
+        self.synced_end: int = 0
+        self.sealed: bool = False
+        self.doubtful: bool = False
         self._fs = fs
         self._pwrite = fs.pwrite
         # End, checksum and last sequence change together: one attribute, so that an exception that arrives

@@ -173,7 +173,7 @@ class ArmedFileSystem(PosixFileSystem):
         data: bytes = self._trigger.perform("read", self._names.get(fd, ""), lambda: os.pread(fd, size, offset))
         return data
 
-    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:  # type: ignore[override]
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:
         """Raises what the system call raises."""
         if self._trigger.point is None:
             return os.pwrite(fd, data, offset)

@@ -66,7 +66,7 @@ class AckStream:
 
     def __init__(self, threads: int) -> None:
         """None received yet."""
-        self.done = [0] * threads
+        self.done: list[int] = [0] * threads
         self.order: list[tuple[int, int]] = []  # every acknowledgement: thread, operations done
         self.times: list[tuple[float, int]] = []  # monotonic seconds, acknowledgements received until then
         self._rest = b""

@@ -30,8 +30,8 @@ class Disk:
     def __init__(self, names: Mapping[str, int] = MappingProxyType({})) -> None:
         """Nothing was done yet; ``names``: files that are there, with their nodes."""
         self.journal: list[Operation] = []
-        self.lock = threading.Lock()
-        self.names = dict(names)
+        self.lock: threading.Lock = threading.Lock()
+        self.names: dict[str, int] = dict(names)
         self.nodes: dict[int, int] = {}  # descriptor to node
         self._next_node = max(names.values(), default=0)
 
@@ -76,7 +76,7 @@ class JournaledFileSystem(PosixFileSystem):
             self._disk.nodes.pop(fd, None)
             super().close(fd)
 
-    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:  # type: ignore[override]
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:
         """One unsynced write."""
         written = os.pwrite(fd, data, offset)
         self._disk.journal.append(("write", self._disk.nodes[fd], offset, bytes(data)[:written]))
@@ -150,11 +150,11 @@ class DiskModel:
 
     def __init__(self, names: Mapping[str, int] = MappingProxyType({}), files: Sequence[bytes] = ()) -> None:
         """A directory whose files are durable: ``names`` with their nodes, ``files`` by node, which count from 1."""
-        self.nodes = {node: _Node(content) for node, content in enumerate(files, 1)}
-        self.durable_names = dict(names)
-        self.names = dict(names)
+        self.nodes: dict[int, _Node] = {node: _Node(content) for node, content in enumerate(files, 1)}
+        self.durable_names: dict[str, int] = dict(names)
+        self.names: dict[str, int] = dict(names)
         self.pending_names: list[Operation] = []
-        self.facts = {"begun": 0, "acked": 0, "synced": 0}
+        self.facts: dict[str, int] = {"begun": 0, "acked": 0, "synced": 0}
 
     def apply(self, operation: Operation) -> None:
         """One step on."""

@@ -15,7 +15,7 @@ from lsmproc.stress.oracle import Oracle, Problem
 from lsmproc.stress.owner_under_test import OwnerFailedError, OwnerUnderTest
 from lsmproc.stress.plan import StressPlan
 from lsmproc.stress.schedule import CyclePlan, EpisodePlan
-from lsmproc.stress.volumes import volume_for
+from lsmproc.stress.volumes import Volume, volume_for
 from lsmproc.stress.worker_faults import (
     Victim,
     choose_worker,
@@ -47,11 +47,11 @@ class Episode:
         """Use ``root / "store"``, which does not exist yet, and copy it to ``root / "evidence"`` after each kill."""
         self.plan = episode
         self.root = root
-        self.slow_seconds = plan.slow_seconds
+        self.slow_seconds: float = plan.slow_seconds
         self._seed = plan.seed
         self._gone_seconds = plan.gone_seconds
-        self.volume = volume_for(episode.volume, episode.room_bytes, root)
-        self.evidence = root / "evidence"
+        self.volume: Volume = volume_for(episode.volume, episode.room_bytes, root)
+        self.evidence: Path = root / "evidence"
         self.settings: dict[str, Any] = {
             "path": str(self.volume.store),
             "volume": episode.volume,
@@ -63,7 +63,7 @@ class Episode:
             "armed_workers": any(cycle.fault in POINT_FAULTS for cycle in episode.cycles),
         }
         self._load: LoadShape = episode.load
-        self.oracle = Oracle(plan.seed, episode.load)
+        self.oracle: Oracle = Oracle(plan.seed, episode.load)
         self.owner: OwnerUnderTest | None = None
         self._dead: list[OwnerUnderTest] = []  # killed or closed, and not yet asked who is left of them
         self._loaded = False  # operations came after the last copy of the directory

@@ -25,7 +25,7 @@ class FragileDisk(Disk):
     def __init__(self, path: str) -> None:
         """What is in the directory ``path`` is durable; it may be missing."""
         super().__init__()
-        self.journal = _Journal(self._pass_on)
+        self.journal: list[Operation] = _Journal(self._pass_on)
         self._path = path
         self._files = _contents(path)
         self._initial_names = {name: self.new_node(name) for name in self._files}

@@ -45,7 +45,7 @@ class Oracle:
 
     def __init__(self, seed: int, shape: LoadShape) -> None:
         """An empty store."""
-        self.acked = 0  # operations, in all cycles
+        self.acked: int = 0  # operations, in all cycles
         self._seed = seed
         self._shape = shape
         self._state: dict[bytes, Written] = {}
@@ -53,7 +53,7 @@ class Oracle:
         self._streams: list[Iterator[Operation]] = []
         self._open: list[Operation | None] = [None] * shape.threads
         self._cut: CutCycle | None = None
-        self.survived = 0  # operations of the cycle that a power cut ended, once they were looked at
+        self.survived: int = 0  # operations of the cycle that a power cut ended, once they were looked at
 
     @property
     def pending(self) -> int:

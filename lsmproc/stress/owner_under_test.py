@@ -32,10 +32,10 @@ class OwnerUnderTest:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Start the child on the store that ``settings`` describe; it begins to open it."""
-        self.acks = AckStream(settings["load"]["threads"])
-        self.killed_at = 0.0
-        self.gone_seconds = 0.0  # by which the last process of a dead owner had ended, if it was waited for
-        self.stderr = b""
+        self.acks: AckStream = AckStream(settings["load"]["threads"])
+        self.killed_at: float = 0.0
+        self.gone_seconds: float = 0.0  # by which the last process of a dead owner had ended, if it was waited for
+        self.stderr: bytes = b""
         self.refused: list[dict[str, Any]] = []  # writes that raised an error of the package, as they were told
         command_read, self._command_fd = os.pipe()
         self._ack_fd, ack_write = os.pipe()
@@ -56,7 +56,7 @@ class OwnerUnderTest:
         finally:
             for fd in (command_read, ack_write, reply_write):
                 os.close(fd)
-        self.pid = self._process.pid
+        self.pid: int = self._process.pid
         assert self._process.stderr is not None
         self._messages = MessageStream()
         self._replies: list[dict[str, Any]] = []

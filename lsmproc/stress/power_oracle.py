@@ -35,8 +35,8 @@ class CutCycle:
         """
         done = [0] * len(streams)
         # The operation after the last acknowledged one may have happened.
-        self.operations = [[next(stream)] for stream in streams]
-        self.promised = list(done)
+        self.operations: list[list[Operation]] = [[next(stream)] for stream in streams]
+        self.promised: list[int] = list(done)
         self._begun = [[tuple(done)] for _ in streams]  # for each operation: those acknowledged when it began
         for place, (thread, count) in enumerate(order):
             if self.operations[thread][count - 1].sync and (before is None or place < before):

@@ -122,7 +122,7 @@ class Soak:
         self._sample_seconds = min(_SAMPLE_SECONDS, seconds / _SAMPLES_AT_LEAST)
         self._fault_seconds = min(high, max(low, seconds / 40))
         self._snapshots = 0  # live ones in the store, as it last said
-        self.report = SoakReport(plan.seed, seconds)
+        self.report: SoakReport = SoakReport(plan.seed, seconds)
 
     def run(self) -> None:
         """Until the time is up, a promise is broken, or Ctrl-C."""

@@ -61,7 +61,7 @@ class PlainDirectory:
 
     def __init__(self, root: Path) -> None:
         """The store is ``root / "store"``."""
-        self.store = root / "store"
+        self.store: Path = root / "store"
         self._after_cut = root / f"store{AFTER_CUT}"
 
     def cut_power(self, owner: OwnerUnderTest, chance: Random) -> None:
@@ -89,7 +89,7 @@ class LoopVolume:
         self._image = root / "image"
         self._mount = root / "volume"
         self._mounted = False
-        self.store = self._mount / "store"
+        self.store: Path = self._mount / "store"
         self._mount.mkdir(exist_ok=True)
         self._image.unlink(missing_ok=True)
         _make_file(root, self._image.name, lambda fs, fd: fs.truncate(fd, image_bytes))
@@ -164,7 +164,7 @@ class SmallTmpfs:
     def __init__(self, root: Path, room_bytes: int) -> None:
         """Mount it at ``root / "volume"``."""
         self._mount = root / "volume"
-        self.store = self._mount / "store"
+        self.store: Path = self._mount / "store"
         self._mount.mkdir(exist_ok=True)
         _command(["mount", "-t", "tmpfs", "-o", f"size={room_bytes}", "tmpfs", str(self._mount)])
         self._mounted = True

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-PUBLIC = ("lsmproc", "lsmproc.config", "lsmproc.errors")
+PUBLIC = (
+    "lsmproc",
+    "lsmproc.aio",
+    "lsmproc.compat.plyvel",
+    "lsmproc.config",
+    "lsmproc.dbm",
+    "lsmproc.errors",
+    "lsmproc.testing",
+)
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -46,9 +46,9 @@ class Loader:
 
     def __init__(self, path: str, options: dict[str, Any], files: Sequence[InputFile], first: int) -> None:
         """Start loading ``files`` from record ``first`` on into the store at ``path``."""
-        self.acknowledged = 0
+        self.acknowledged: int = 0
         self.figures: Figures = {}
-        self.finished = False
+        self.finished: Any = False
         self._first_at = self._latest_at = 0.0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._acknowledgements, write_end = os.pipe()
