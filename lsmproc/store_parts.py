@@ -17,6 +17,7 @@ from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
+from lsmproc.events.store_watch import StoreWatch
 from lsmproc.formats.messages import TableOptions
 from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
@@ -34,7 +35,10 @@ from lsmproc.write_controller import WriteController, WriteControllerOptions
 from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lsmproc.protocols import CompactionPicker, Memtable, Wal
+    from lsmproc.statistics import Stats
     from lsmproc.storage.wal_recovery import ReplayedSegment
 
 _log = logging.getLogger("lsmproc")
@@ -52,8 +56,18 @@ MEMTABLES: dict[str, type[Memtable]] = {"dict": DictMemtable, "sorted_dict": Sor
 class StoreParts:
     """Everything behind one LSMStore. Holds no reference to it, so that a forgotten store can be collected."""
 
-    def __init__(self, config: LSMConfig, env: Env | None, lock_wait_seconds: float) -> None:
-        """Open the directory and assemble; see recovery.open_directory for what it raises."""
+    def __init__(
+        self,
+        config: LSMConfig,
+        env: Env | None,
+        lock_wait_seconds: float,
+        collect: Callable[[StoreParts], Stats],
+    ) -> None:
+        """Open the directory and assemble; see recovery.open_directory for what it raises.
+
+        ``collect`` gives the statistics of these parts, for the page STATUS.
+        """
+        self._collect = lambda: collect(self).to_json_dict()
         self.config = config
         self.owns_env = env is None
         if env is not None:
@@ -61,6 +75,7 @@ class StoreParts:
         self.env = env if env is not None else Env.of(config)
         self.statistics = Statistics()
         inline = self.env.kind == "inline"
+        self.watch = StoreWatch(config, ticks=not inline)
         self.controller = WriteController(
             _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
@@ -73,14 +88,21 @@ class StoreParts:
         self.fs = opened.fs
         self.lock = opened.lock
         self.version_set = opened.version_set
-        self.tables = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
+        self.tables = TableCache(opened.fs, self.env.block_cache, self.env.open_files, self.watch.damaged)
         self.log: LogSegments | None = None
         try:
             if opened.wal is not None:
                 self.log = self._make_log(opened, opened.wal)
             self.write_path = self._make_write_path(opened)
             self.tree = Tree(
-                self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
+                self.fs,
+                self.version_set,
+                self.tables,
+                self.log,
+                self.write_path,
+                self.picker,
+                self.controller,
+                self.watch.publish,
             )
             self.maintenance = self._make_maintenance(opened)
             self._begin_service(opened)
@@ -133,10 +155,12 @@ class StoreParts:
             flush_workers=self.env.flush_workers,
             compaction_workers=self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
+            publish=self.watch.publish,
         )
 
     def _begin_service(self, opened: OpenedDirectory) -> None:
         """From here on writes and background work go on, or are refused for good."""
+        self.watch.begin(self.fs, self.config, self._collect, opened.last_sequence, opened.version_set.current)
         if self.config.read_only:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
@@ -146,6 +170,7 @@ class StoreParts:
         if self._has_many_small_segments(opened.replayed.segments):
             self._flush_leftovers()
         self._ready = True
+        self.env.background.watch(self.watch.publish)
         if self.env.kind != "inline":
             self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
 
@@ -163,11 +188,14 @@ class StoreParts:
                 return
             _open_stores().discard(self)
             try:
+                self.watch.closing()
                 self.maintenance.close()
+                self.env.background.unwatch(self.watch.publish)
                 self.env.ticker.remove(self._tick)
                 if self.owns_env:
                     self.env.close(timeout)
-                if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
+                syncs = not self.config.read_only and self.config.wal_sync != "none"
+                if syncs and self.write_path.failure is None:
                     self.write_path.sync()
             except Exception:
                 self._end(timeout)
@@ -178,6 +206,7 @@ class StoreParts:
     def _end(self, timeout: float) -> None:
         """Give everything back once nothing uses it any more."""
         if not self.maintenance.wait_quiet(timeout):
+            self.watch.close()
             self.closed = True
             raise TimeoutError(
                 f"{self.fs.path}: background work is still changing the store after {timeout} s; "
@@ -191,6 +220,7 @@ class StoreParts:
         with ExitStack() as stack:
             stack.callback(self.fs.shut)
             stack.callback(self.lock.close)
+            stack.callback(self.watch.close)
             stack.callback(self.version_set.close)
             stack.callback(self.tables.close, _closed_error)
             if self.log is not None:
@@ -211,6 +241,7 @@ class StoreParts:
 
         self.write_path.forked(make_error)
         self.maintenance.forked(make_error())
+        self.watch.forked()
         self.tables.forked(make_error)
         if self.log is not None:
             self.log.forked()
@@ -223,6 +254,7 @@ class StoreParts:
             # There is no ticker to do it. A failure is the store's; the write that led here has been committed.
             with suppress(Error):
                 self._sync_if_due()
+            self.watch.write_log()
 
     def _flush_leftovers(self) -> None:
         """Put what was replayed into one table, so that the log does not grow by a segment at each opening."""
@@ -243,14 +275,17 @@ class StoreParts:
         return len(replayed) > _MANY_SEGMENTS and few_bytes
 
     def _tick(self) -> None:
-        self._sync_if_due()
-        self.maintenance.tick()
+        try:
+            self._sync_if_due()
+            self.maintenance.tick()
+        finally:
+            self.watch.tick(self.write_path.failure)
 
     def _sync_if_due(self) -> None:
         now = time.monotonic()
         if self.config.wal_sync == "interval" and now - self._synced_at >= self.config.wal_sync_interval_ms / 1000:
             self._synced_at = now
-            if self.log is not None and self.log.dirty and self.write_path.usable:
+            if self.log is not None and self.log.dirty and self.write_path.failure is None:
                 self.write_path.sync()
 
     def _droppable_below(self) -> int:
