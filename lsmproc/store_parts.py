@@ -194,8 +194,7 @@ class StoreParts:
                 self.env.ticker.remove(self._tick)
                 if self.owns_env:
                     self.env.close(timeout)
-                syncs = not self.config.read_only and self.config.wal_sync != "none"
-                if syncs and self.write_path.failure is None:
+                if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
                     self.write_path.sync()
             except Exception:
                 self._end(timeout)
@@ -279,13 +278,13 @@ class StoreParts:
             self._sync_if_due()
             self.maintenance.tick()
         finally:
-            self.watch.tick(self.write_path.failure)
+            self.watch.tick(self.controller.failure)
 
     def _sync_if_due(self) -> None:
         now = time.monotonic()
         if self.config.wal_sync == "interval" and now - self._synced_at >= self.config.wal_sync_interval_ms / 1000:
             self._synced_at = now
-            if self.log is not None and self.log.dirty and self.write_path.failure is None:
+            if self.log is not None and self.log.dirty and self.write_path.usable:
                 self.write_path.sync()
 
     def _droppable_below(self) -> int:

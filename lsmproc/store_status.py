@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lsmproc.errors import CorruptionError, NotAStoreError
 from lsmproc.formats.file_names import CURRENT
+from lsmproc.storage.directory_lock import owner_described
 from lsmproc.storage.event_log_reader import read_all_events, read_last_events
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.storage.lock_holder import owner_lock_is_held
@@ -75,10 +76,11 @@ def read_status(path: str | os.PathLike[str], *, now_ns: Callable[[], int] = tim
         except (FileNotFoundError, CorruptionError):
             page = {}
         events = read_last_events(fs, _EVENTS) or page.get("events")
+        locked_by = owner_described(fs)
     finally:
         fs.shut()
     age = _age(page, now_ns())
-    owner, text = _judge(path, page, age)
+    owner, text = _judge(path, page, age, locked_by)
     return StoreStatus(path, owner, text, age, page, _plain_events(events))
 
 
@@ -100,7 +102,7 @@ def _file_system(path: str) -> PosixFileSystem:
     return PosixFileSystem(path)
 
 
-def _judge(path: str, page: dict[str, Any], age: float | None) -> tuple[Owner, str]:
+def _judge(path: str, page: dict[str, Any], age: float | None, locked_by: dict[str, object]) -> tuple[Owner, str]:
     held = owner_lock_is_held(path)
     if age is None:
         if held:
@@ -115,9 +117,9 @@ def _judge(path: str, page: dict[str, Any], age: float | None) -> tuple[Owner, s
     if not is_running(_identity(page)):
         if not held:
             return "dead", f"its owner, pid {pid}, died; this is its last state, {since}"
-        if age > _late(page):
+        if age > _late(page) or any(locked_by.get(name) != page.get(name) for name in ("pid", "host")):
             return "unknown", f"open by another process; the page is of the owner before, pid {pid}, {since}"
-        # The number is that of another container, or the new owner has not written yet.
+        # It lives in another container, where processes have other numbers.
     if age > _late(page):
         return "silent", f"its owner, pid {pid}, lives but has not written for {age:.1f} s: stopped, or stuck"
     return "running", f"running, pid {pid}"

@@ -361,9 +361,9 @@ class WritePath:
             return self._snapshots.sequences()
 
     @property
-    def failure(self) -> Error | None:
-        """Why writes are not taken: the store is closed, read-only or has failed. None while it takes them."""
-        return self._failure
+    def usable(self) -> bool:
+        """Whether writes are taken: the store is open, writable and has not failed."""
+        return self._failure is None
 
     def stall_changed(self) -> None:
         """Look again whether writes may pass freely."""

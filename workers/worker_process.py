@@ -70,7 +70,6 @@ def run_worker(
     try:
         owner.send(Ready(os.getpid()))
         while True:
-            forwarder.hear_loggers()
             request = owner.next_request()
             reply = run_job(runner, request, owner.grant, PosixFileSystem)
             if reply is None:
@@ -127,6 +126,7 @@ class _Owner:
     def grant(self, size: int) -> None:
         """Return when ``size`` bytes may be written. Raises JobCancelled when there is nobody to write them for."""
         try:
+            self._forwarder.hear_loggers()
             self._take_messages(0.0)
             self._tell_progress()
             self._written += size

@@ -41,8 +41,10 @@ class StatusWriter:
         collect: Callable[[], dict[str, object]],
         stream: EventStream,
         clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """``collect`` gives the statistics. Writes nothing before a second has passed."""
+        self._cpu_clock = cpu_clock
         self._fs = fs
         self._collect = collect
         self._stream = stream
@@ -71,9 +73,11 @@ class StatusWriter:
             return
         with self._lock:
             self._hurry = False
-            began = time.thread_time()
+            if self._number < 0:
+                self._begin()
+            began = self._cpu_clock()
             self._write("open", self._fresh())
-            self._interval = max(INTERVAL_SECONDS, (time.thread_time() - began) / _LARGEST_SHARE)
+            self._interval = max(INTERVAL_SECONDS, (self._cpu_clock() - began) / _LARGEST_SHARE)
 
     def remember(self) -> None:
         """Take the statistics for the last page: the store is about to close, if any page was written."""
@@ -100,8 +104,6 @@ class StatusWriter:
 
     def _write(self, state: str, content: dict[str, object]) -> None:
         try:
-            if self._number < 0:
-                self._begin()
             self._number += 1
             write_page(self._fs, self._number, self._page(state, content))
         except OSError as error:

@@ -26,7 +26,7 @@ from lsmproc.formats.file_names import EVENT_LOG
 
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig
-    from lsmproc.errors import CorruptionError, Error
+    from lsmproc.errors import CorruptionError
     from lsmproc.events.subscription import Subscription
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.version import Version
@@ -87,7 +87,7 @@ class StoreWatch:
         """See LSMStore.subscribe."""
         return self._stream.subscribe(callback)
 
-    def tick(self, failure: Error | None = None) -> None:
+    def tick(self, failure: Exception | None = None) -> None:
         """From time to time: write what is due. ``failure``: why no writes are taken any more, if that is so."""
         if failure is not None and not self._failed:
             self.publish(BackgroundFailed(error=type(failure).__name__, message=str(failure)))

@@ -71,7 +71,7 @@ class _Keys:
                 pressed = os.read(self._fd, 64)
                 if not pressed:
                     self._fd = None  # The end of the input is no wish to leave.
-                elif pressed[:1] in b"qQ\x03":
+                elif set(pressed) & set(b"qQ\x03"):
                     return True
         return False
 
@@ -110,7 +110,8 @@ class _Paper:
 
             Console(file=self._output, highlight=False).print(rich_text(lines), soft_wrap=False)
         else:
-            self._output.write("\n".join(plain_lines(lines, None)) + "\n")
+            width = self.width if self._output.isatty() else None  # A file or a pipe has room for whole lines.
+            self._output.write("\n".join(plain_lines(lines, width)) + "\n")
         self._output.flush()
 
     def wait(self, seconds: float) -> bool:
