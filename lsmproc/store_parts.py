@@ -160,7 +160,9 @@ class StoreParts:
 
     def _begin_service(self, opened: OpenedDirectory) -> None:
         """From here on writes and background work go on, or are refused for good."""
-        self.watch.begin(self.fs, self.config, self._collect, opened.last_sequence, opened.version_set.current)
+        self.watch.begin(
+            self.fs, self.config, self._collect, self._pulse, opened.last_sequence, opened.version_set.current
+        )
         if self.config.read_only:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
@@ -279,6 +281,11 @@ class StoreParts:
             self.maintenance.tick()
         finally:
             self.watch.tick(self.controller.failure)
+
+    def _pulse(self) -> object:
+        """Something that differs from before whenever the store has done anything, or is doing it."""
+        running = self.statistics.uptime_seconds if self.maintenance.running else 0.0
+        return (self.write_path.last_sequence, self.statistics.reads, self.env.rate_limiter.bytes_per_second, running)
 
     def _sync_if_due(self) -> None:
         now = time.monotonic()

@@ -22,7 +22,7 @@ from lsmproc.storage.owner_process import ProcessIdentity, is_running
 from lsmproc.storage.status_file import read_page
 
 _EVENTS = 16
-_FRESH_INTERVALS = 5  # a page that is older than so many of its intervals is late
+_FRESH_INTERVALS = 2  # a page that is older than so many of its intervals is late
 
 Owner = Literal["running", "silent", "closed", "dead", "unknown"]
 
@@ -127,7 +127,7 @@ def _judge(path: str, page: dict[str, Any], age: float | None, locked_by: dict[s
 
 def _late(page: dict[str, Any]) -> float:
     interval = page.get("interval_seconds")
-    return _FRESH_INTERVALS * (interval if isinstance(interval, (int, float)) else 1.0)
+    return _FRESH_INTERVALS * (interval if isinstance(interval, (int, float)) else 5.0)
 
 
 def _identity(page: dict[str, Any]) -> ProcessIdentity:

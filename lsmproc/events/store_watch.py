@@ -54,15 +54,16 @@ class StoreWatch:
         fs: FileSystem,
         config: LSMConfig,
         collect: Callable[[], dict[str, object]],
+        pulse: Callable[[], object],
         sequence: int,
         version: Version,
     ) -> None:
-        """The store is open: ``collect`` gives its statistics. From here on there is somebody to write."""
+        """The store is open: ``collect`` gives its statistics, ``pulse`` differs once they do; see StatusWriter."""
         self._path = fs.path
         if self._has_log:
             self._log = EventLog(fs, config.event_log_max_bytes, config.event_log_old_files)
         if self._has_status:
-            self._status = StatusWriter(fs, collect, self._stream)
+            self._status = StatusWriter(fs, collect, pulse, self._stream)
         sizes = [file.size for _, file in version.files()]
         self._stream.publish(
             StoreOpened(path=fs.path, pid=os.getpid(), sequence=sequence, tables=len(sizes), bytes=sum(sizes))

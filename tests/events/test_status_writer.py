@@ -41,11 +41,15 @@ class Watched:
     def __init__(self, path: Path) -> None:
         self.now = 50.0
         self.cpu = 0.0
+        self.busy = True
         self.figures: Figures = {"reads": {"gets": 0}}
         self.disk = Disk(str(path))
         self.stream = EventStream(lambda: 0)
         self.cost = 0.0  # of the figures, in seconds of CPU time
-        self.writer = StatusWriter(self.disk, self._collect, self.stream, lambda: self.now, lambda: self.cpu)
+        self.pulse: object = object()
+        self.writer = StatusWriter(
+            self.disk, self._collect, lambda: self.pulse, self.stream, lambda: self.now, lambda: self.cpu
+        )
 
     def _collect(self) -> Figures:
         self.cpu += self.cost
@@ -54,6 +58,7 @@ class Watched:
     def tick_at(self, now: float) -> int:
         """Come round at that time; how many pages there were so far."""
         self.now = now
+        self.pulse = object() if self.busy else None
         self.writer.tick()
         return self.disk.pages
 
@@ -87,10 +92,21 @@ def test_a_page_is_written_each_second_and_sooner_after_a_change_of_the_stall(wa
 
 
 def test_figures_that_are_dear_are_written_less_often(watched: Watched) -> None:
-    """A thousandth of a core is what may be spent on them: 4 ms make it every 4 seconds, as the page says."""
-    watched.cost = 0.004
-    assert [1, 1, 2] == [watched.tick_at(at) for at in (51.0, 54.9, 55.1)]
-    assert 4.0 == pytest.approx(watched.page["interval_seconds"])
+    """Two thousandths of a core is what may be spent on them: 20 ms make it every 10 seconds, as the page says."""
+    watched.cost = 0.020
+    assert [1, 1, 2] == [watched.tick_at(at) for at in (51.0, 60.9, 61.1)]
+    assert 10.0 == pytest.approx(watched.page["interval_seconds"])
+
+
+def test_a_store_in_which_nothing_happens_writes_every_five_seconds(watched: Watched) -> None:
+    """Until something does: then within a second."""
+    watched.busy = False
+    assert [1, 1, 1, 2, 2] == [watched.tick_at(at) for at in (51.0, 53.0, 55.9, 56.1, 58.0)]
+    watched.stream.publish(TableDeleted(number=9))
+    assert [3, 3] == [watched.tick_at(at) for at in (58.25, 60.0)]
+    watched.busy = True
+    assert 4 == watched.tick_at(60.25)
+    assert 5.0 == watched.page["interval_seconds"]
 
 
 def test_a_page_says_who_wrote_it_and_what_happens(watched: Watched) -> None:

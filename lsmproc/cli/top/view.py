@@ -55,7 +55,8 @@ def _head(status: StoreStatus) -> Iterator[Line]:
     line = [Span(f"{status.owner.upper()} ", style), Span(status.path, "bold")]
     if status.owner == "running":
         pid = status.page.get("pid")
-        line.append(Span(f"  pid {pid}  up {duration(status.stats.get('uptime_seconds'))}"))
+        up = number_of(status.stats.get("uptime_seconds")) + number_of(status.age_seconds)
+        line.append(Span(f"  pid {pid}  up {duration(up)}"))
         yield line
     else:
         yield line
