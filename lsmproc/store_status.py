@@ -21,7 +21,7 @@ from lsmproc.storage.lock_holder import owner_lock_is_held
 from lsmproc.storage.owner_process import ProcessIdentity, is_running
 from lsmproc.storage.status_file import read_page
 
-_EVENTS = 16
+_EVENTS = 50
 _FRESH_INTERVALS = 2  # a page that is older than so many of its intervals is late
 
 Owner = Literal["running", "silent", "closed", "dead", "unknown"]

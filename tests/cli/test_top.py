@@ -73,11 +73,19 @@ FIGURES: dict[str, Any] = {
 }  # fmt: skip
 
 EVENTS = (
+    {"time": "2026-01-31T12:00:39.000Z", "event": "table_deleted", "number": 7},
     {"time": "2026-01-31T12:00:40.000Z", "event": "worker_died", "worker": "compaction-1", "pid": 9, "job": "job 6"},
     {"time": "2026-01-31T12:01:07.123Z", "event": "compaction_finished", "input_levels": [1, 2], "output_level": 2,
      "bytes_read": 31 << 20, "bytes_written": 30 << 20, "seconds": 2.4},
     {"time": "2026-01-31T12:01:08.000Z", "event": "gadget_turned", "by": 7},
 )  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    """Text that was written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def status(**changes: Any) -> StoreStatus:
@@ -138,30 +146,28 @@ def test_a_running_store_a_killed_one_and_its_next_owner(
     assert "dead" == look()["owner"], "an owner that writes no page leaves that of the one before"
 
 
-def test_a_store_that_is_closed_in_order_says_so(
-    owner: subprocess.Popen[str], tmp_path: Path, run: Run, eventually: Eventually
-) -> None:
+def test_a_store_that_is_closed_in_order_says_so(tmp_path: Path, run: Run, eventually: Eventually) -> None:
     """Its last page is not taken for that of a dead one; and a stopped owner is alive, but silent."""
     path = tmp_path / "store"
-    eventually(lambda: read_status(path).page)
-    later = read_status(path, now_ns=lambda: time.time_ns() + 60_000_000_000)
-    assert ("silent", True) == (later.owner, "has not written for" in later.text)
-    owner.communicate("\n", timeout=30)
+    with lsmproc.open(path, background="thread"):
+        eventually(lambda: read_status(path).page)
+        later = read_status(path, now_ns=lambda: time.time_ns() + 60_000_000_000)
+        assert ("silent", True) == (later.owner, "has not written for" in later.text)
+        assert 0 == run("top", path, "--once").code
     done = run("top", path, "--once")
-    assert (1, True) == (done.code, f"closed in order by pid {owner.pid}" in done.out.decode())
+    assert (1, True) == (done.code, f"closed in order by pid {os.getpid()}" in done.out.decode())
 
 
-def test_a_terminal_shows_it_again_and_again_until_q(
-    owner: subprocess.Popen[str], tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_terminal_shows_it_again_and_again_until_q(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In place, with rich; what is typed is not shown, and the terminal is as it was afterwards."""
+    lsmproc.open(tmp_path / "store", background="inline").close()
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "lsmproc", "top", str(tmp_path / "store"), "--interval", "0.1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
     with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment) as shown:
         os.close(follower)
         request.addfinalizer(shown.kill)
-        text = _read_until(leader, lambda text: text.count(b"RUNNING") >= 2)
+        text = _read_until(leader, lambda text: text.count(b"CLOSED") >= 2)
         os.write(leader, b"xq")
         text += _read_until(leader, lambda _: False)
         assert 0 == shown.wait(20)
@@ -192,6 +198,20 @@ later_count: 12,345
 12:01:07.123 compaction L1->L2: 31.0 MiB to 30.0 MiB in 2.4 s
 12:01:08.000 gadget turned by 7"""
     assert expected.splitlines() == plain_lines(view_of(status(), 120), None)
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_line_that_is_too_long_for_the_terminal_is_cut_and_not_folded(
+    monkeypatch: pytest.MonkeyPatch, rich: bool
+) -> None:
+    """A folded line would push the lines below it off the screen."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    output = Terminal()
+    with open_screen(output, once=True, rich=rich) as screen:
+        lines = view_of(status(), screen.width)
+        screen.show(lines)
+    assert (60, len(lines)) == (screen.width, len(output.getvalue().splitlines()))
 
 
 @pytest.mark.parametrize("width", [20, 40, 79])
@@ -230,11 +250,6 @@ def test_without_rich_and_with_no_colour_the_text_is_the_same(monkeypatch: pytes
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     texts = []
     for rich in (True, False):
         output = Terminal()

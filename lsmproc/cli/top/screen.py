@@ -108,7 +108,8 @@ class _Paper:
         if self._rich:
             from rich.console import Console  # noqa: PLC0415 - optional
 
-            Console(file=self._output, highlight=False).print(rich_text(lines), soft_wrap=False)
+            # Given again: print makes a text of its own from those that it is given.
+            Console(file=self._output, highlight=False).print(rich_text(lines), no_wrap=True, overflow="ellipsis")
         else:
             width = self.width if self._output.isatty() else None  # A file or a pipe has room for whole lines.
             self._output.write("\n".join(plain_lines(lines, width)) + "\n")

@@ -20,6 +20,7 @@ _KNOWN = {
     "running_jobs", "reads", "block_cache", "stall", "limiter", "workers", "snapshots", "background_error",
     "write_amplification", "operations", "pid", "taken_at", "jobs", "background_error_kind",
 }  # fmt: skip
+_QUIET = {"table_created", "table_deleted", "flush_begun"}  # Other events say as much.
 _QUANTILES = {"p50": "p50_seconds", "p99": "p99_seconds", "p99.9": "p999_seconds", "max": "max_seconds"}
 _OWNER_STYLES = {"running": "bold green", "closed": "yellow", "unknown": "yellow"}
 _STALL_STYLES = {"normal": "green", "slowdown": "yellow"}
@@ -197,7 +198,8 @@ def _others(stats: dict[str, Any]) -> Iterator[Line]:
 
 
 def _events(status: StoreStatus) -> Iterator[Line]:
-    for event in status.events[-_EVENTS:]:
+    events = [event for event in status.events if event.get("event") not in _QUIET]
+    for event in events[-_EVENTS:]:
         time = str(event.get("time", ""))[11:23]
         yield [Span(f"{time} ", "dim"), Span(event_words(event), event_style(event))]
 
