@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         WorkerDiedError,
         WriteStallTimeout,
     )
+    from lsmproc.events.event import Event
+    from lsmproc.events.subscription import Subscription
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
     from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from lsmproc.snapshot import Snapshot
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
+    from lsmproc.store_status import StoreStatus, read_events, read_status
     from lsmproc.verification import verify_store
     from lsmproc.write_batch import WriteBatch
 
@@ -61,6 +64,7 @@ __all__ = [
     "Entry",
     "Env",
     "Error",
+    "Event",
     "FlushResult",
     "ForkedHandleError",
     "LSMConfig",
@@ -74,11 +78,15 @@ __all__ = [
     "Snapshot",
     "Stats",
     "StorageError",
+    "StoreStatus",
+    "Subscription",
     "WorkerDiedError",
     "WriteBatch",
     "WriteStallTimeout",
     "format_stats",
     "open",
+    "read_events",
+    "read_status",
     "repair_store",
     "verify_store",
 ]
@@ -89,14 +97,19 @@ _HOMES = {
     "DBIterator": "lsmproc.iterators.db_iterator",
     "Entry": "lsmproc.read_view",
     "Env": "lsmproc.env",
+    "Event": "lsmproc.events.event",
     "FlushResult": "lsmproc.maintenance_results",
     "LSMConfig": "lsmproc.config",
     "LSMStore": "lsmproc.store",
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",
+    "StoreStatus": "lsmproc.store_status",
+    "Subscription": "lsmproc.events.subscription",
     "WriteBatch": "lsmproc.write_batch",
     "format_stats": "lsmproc.statistics",
+    "read_events": "lsmproc.store_status",
+    "read_status": "lsmproc.store_status",
     "repair_store": "lsmproc.repair.store_repair",
     "verify_store": "lsmproc.verification",
 }

@@ -58,7 +58,16 @@ def collect_stats(parts: StoreParts) -> Stats:
         limiter=_limiter(parts),
         workers=tuple(
             WorkerStats(
-                report.name, report.kind, report.pid, report.state.value, report.job, report.restarts, report.jobs_done
+                report.name,
+                report.kind,
+                report.pid,
+                report.state.value,
+                report.job,
+                report.restarts,
+                report.jobs_done,
+                report.job_bytes_written,
+                report.job_bytes,
+                report.job_seconds,
             )
             for report in parts.env.background.worker_reports()
         ),

@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, copy_of
+from lsmproc.events.event import BackgroundFailed, ignore
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.idle_watch import IdleWatch
@@ -22,6 +23,7 @@ from lsmproc.maintenance.retries import Retries
 from lsmproc.maintenance.submission import background_closed
 
 if TYPE_CHECKING:
+    from lsmproc.events.event import Event
     from lsmproc.formats.messages import (
         CompactionDone,
         CompactionRequest,
@@ -62,12 +64,14 @@ class Maintenance:
         prepare_spare: Callable[[], None] | None,
         idle_after_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        publish: Callable[[Event], None] = ignore,
     ) -> None:
         """Start nothing yet.
 
         ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted; after
         ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
         """
+        self._publish = publish
         self._tree = tree
         self._write_path = write_path
         self._background = background
@@ -100,6 +104,7 @@ class Maintenance:
             obsolete=self._obsolete,
             on_change=self._pass,
             on_error=self._fail,
+            publish=publish,
         )
         self._compactions = CompactionSchedule(
             fs,
@@ -115,6 +120,7 @@ class Maintenance:
             retries=Retries(clock),
             on_change=self._pass,
             on_error=self._fail,
+            publish=publish,
         )
 
     def wake(self) -> None:
@@ -306,8 +312,11 @@ class Maintenance:
     def _fail(self, error: Error) -> None:
         """Background work cannot go on: writes raise from now on, reads go on."""
         with self._lock:
+            first = self._error is None
             self._error = self._error or error
             self._changed.notify_all()
+        if first:
+            self._publish(BackgroundFailed(error=type(error).__name__, message=str(error)))
         self._write_path.fail(error)
         self._compactions.give_up(error)
 
