@@ -80,8 +80,7 @@ class Maintenance:
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._idle = False
-        self._closing = False
+        self._idle = self._closing = False
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._read_only = False
         self._error: Error | None = None
