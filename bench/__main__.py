@@ -2,7 +2,7 @@
 
 import sys
 
-from bench.command_line import main
+from lsmproc.bench.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

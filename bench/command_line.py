@@ -13,15 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.comparison import compare
-from bench.page import page
-from bench.rounds import Rounds, SessionFailedError
-from bench.settings import Settings
-from bench.summary import Summary
-from bench.systems import NAMES, installed
-from bench.table import report
-from bench.targets import targets_report
-from bench.workloads import WORKLOADS
+from lsmproc.bench.comparison import compare
+from lsmproc.bench.errors import SessionFailedError
+from lsmproc.bench.page import page
+from lsmproc.bench.rounds import Rounds
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.summary import Summary
+from lsmproc.bench.systems import NAMES, installed
+from lsmproc.bench.table import report
+from lsmproc.bench.targets import targets_report
+from lsmproc.bench.workloads import WORKLOADS
 
 _ROUNDS = 3
 _FORMAT = 1  # of the saved results

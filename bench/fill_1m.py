@@ -11,11 +11,11 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from bench.command_line import measure
-from bench.settings import RECORD_COUNT, Settings
-from bench.summary import BY_NAME, Summary
-from bench.systems import OURS, installed
-from bench.table import report
+from lsmproc.bench.command_line import measure
+from lsmproc.bench.settings import RECORD_COUNT, Settings
+from lsmproc.bench.summary import BY_NAME, Summary
+from lsmproc.bench.systems import OURS, installed
+from lsmproc.bench.table import report
 
 _NUM = 10 * RECORD_COUNT
 _WORKLOAD = "fillrandom"

@@ -5,11 +5,12 @@ They time the inner steps, so that a slow-down seen in a workload has an address
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from lsmproc.bench.child import command, environment
 
 _HERE = Path(__file__).parent
 _PREFIX = "micro_"
@@ -29,12 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"there is no micro-benchmark {', '.join(unknown)}; choose from {', '.join(names())}", file=sys.stderr)
         return 2
-    path = os.pathsep.join(filter(None, (str(_HERE.parent), os.environ.get("PYTHONPATH"))))
     status = 0
     for name in wanted:
         print(f"--- {name}", flush=True)
-        script = str(_HERE / f"{_PREFIX}{name}.py")
-        done = subprocess.run([sys.executable, script, *passed_on], env=os.environ | {"PYTHONPATH": path}, check=False)
+        done = subprocess.run(command(f"{_PREFIX}{name}", *passed_on), env=environment(), check=False)
         status = status or done.returncode
     return status
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from bench.plots import Series, bar_plot, line_plot
-from bench.summary import BY_NAME, FIGURES, Summary, shown
-from bench.systems import LSM_PEERS, OURS
-from bench.workloads import WORKLOADS
+from lsmproc.bench.plots import Series, bar_plot, line_plot
+from lsmproc.bench.summary import BY_NAME, FIGURES, Summary, shown
+from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.workloads import WORKLOADS
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -19,19 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from bench.process_tree import MemorySampler
-from bench.settings import Settings
-from bench.workloads import WORKLOADS
+from lsmproc.bench.child import command, environment
+from lsmproc.bench.errors import SessionFailedError
+from lsmproc.bench.process_tree import MemorySampler
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.workloads import WORKLOADS
 
 _SAMPLE_SECONDS = 0.02
 _EXIT_SECONDS = 30.0
-_ROOT = Path(__file__).parent.parent
 
 Tell = Callable[[str], None]
-
-
-class SessionFailedError(Exception):
-    """A session ended without a result; the message holds what it wrote to standard error."""
 
 
 class Rounds:
@@ -103,14 +98,13 @@ class Rounds:
 @contextlib.contextmanager
 def _started(job: dict[str, Any]) -> Any:
     """A session's process with its job on its standard input."""
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.session"],
+        command("session"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=environment(),
     ) as process:
         assert process.stdin is not None
         process.stdin.write(json.dumps(job))

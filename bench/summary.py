@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.systems import LSM_PEERS, OURS
 
 Result = dict[str, Any]
 

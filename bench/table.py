@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
-from bench.systems import LSM_PEERS, OURS
-from bench.workloads import WORKLOADS
+from lsmproc.bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
+from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.workloads import WORKLOADS
 
 _LEFT_OUT = ("owner",)  # in JSON and on the page
 

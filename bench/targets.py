@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.summary import BY_NAME, Summary
-from bench.table import aligned
+from lsmproc.bench.summary import BY_NAME, Summary
+from lsmproc.bench.table import aligned
 
 
 @dataclass(frozen=True, slots=True)

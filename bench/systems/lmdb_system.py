@@ -8,7 +8,7 @@ from typing import Any
 
 import lmdb
 
-from bench.systems.system import StoreOptions, System
+from lsmproc.bench.systems.system import StoreOptions, System
 
 _MAP_BYTES = 64 << 30  # address space, not disk
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import lsmproc
-from bench.systems.system import StoreOptions, System
+from lsmproc.bench.systems.system import StoreOptions, System
 
 _ROW_SHARE = 8
 

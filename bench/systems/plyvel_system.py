@@ -9,7 +9,7 @@ from typing import Any
 
 import plyvel
 
-from bench.systems.system import StoreOptions, System, wait_quiet
+from lsmproc.bench.systems.system import StoreOptions, System, wait_quiet
 
 _LEVELS = 7
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import rocksdict
 
-from bench.systems.system import StoreOptions, System, poll
+from lsmproc.bench.systems.system import StoreOptions, System, poll
 
 _BUSY = (
     "rocksdb.mem-table-flush-pending",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from bench.settings import Settings
+from lsmproc.bench.settings import Settings
 
 _POLL_SECONDS = 0.002
 _QUIET_SECONDS = 0.25

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.workloads.work import Call, CallLoop, Stage, Work, Workload
+from lsmproc.bench.workloads.work import Call, CallLoop, Stage, Work, Workload
 
 _MAX_SCAN = 100
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from bench.records import batches
-from bench.workloads.work import BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
-from bench.workloads.writes import overwrite_half
+from lsmproc.bench.records import batches
+from lsmproc.bench.workloads.work import BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
+from lsmproc.bench.workloads.writes import overwrite_half
 
 _HOT_SHARE = 100  # one key in so many is hot
 _MAX_HOT = 10_000

@@ -13,9 +13,9 @@ from functools import cached_property, partial
 from itertools import islice, repeat
 from typing import Any, Literal, Protocol
 
-from bench.records import RecordMaker, batches
-from bench.settings import Settings
-from bench.systems.system import OpenSystem, StoreOptions, System
+from lsmproc.bench.records import RecordMaker, batches
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.systems.system import OpenSystem, StoreOptions, System
 
 _MAX_CHUNK = 1000
 _CHUNKS = 200  # at least so many points in time for the plots, if there are so many operations

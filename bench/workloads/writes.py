@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.workloads.work import BinaryLoop, CallLoop, Stage, UnaryLoop, Work, Workload, chunk_size
+from lsmproc.bench.workloads.work import BinaryLoop, CallLoop, Stage, UnaryLoop, Work, Workload, chunk_size
 
 _MANY_THREADS = 8
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import fill_1m, micro
-from bench.command_line import main
-from bench.summary import BY_NAME, Summary
-from bench.targets import targets_report
+from lsmproc.bench import fill_1m, micro
+from lsmproc.bench.command_line import main
+from lsmproc.bench.summary import BY_NAME, Summary
+from lsmproc.bench.targets import targets_report
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--num", "500", "--rounds", "1", "--systems", "lsmproc,sqlite3", "--workloads", "fillrandom,readseq"]

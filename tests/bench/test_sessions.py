@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench import session
-from bench.session import Session
-from bench.settings import Settings
-from bench.systems import NAMES, installed, opener
-from bench.systems.system import StoreOptions
-from bench.workloads import WORKLOADS
+from lsmproc.bench import session
+from lsmproc.bench.session import Session
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.systems import NAMES, installed, opener
+from lsmproc.bench.systems.system import StoreOptions
+from lsmproc.bench.workloads import WORKLOADS
 
 TINY = Settings(num=300, write_buffer_bytes=1 << 16)
 SYSTEMS = [
