@@ -1,4 +1,4 @@
-"""``python -m bench``."""
+"""``python -m lsmproc.bench``, or in a checkout ``python -m bench``: the same as ``lsmproc bench``."""
 
 import sys
 

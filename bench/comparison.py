@@ -7,7 +7,7 @@ from typing import Any
 
 from lsmproc.bench.summary import BY_NAME, Figure, Spread, Summary, better_by, shown
 from lsmproc.bench.systems import OURS
-from lsmproc.bench.table import aligned
+from lsmproc.bench.text_table import aligned
 
 _COMPARED = ("rate", "done_rate", "p99", "p999", "worst", "cpu", "foreground", "memory", "space")
 

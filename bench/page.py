@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
+from lsmproc.bench.comparison import compare
 from lsmproc.bench.plots import Series, bar_plot, line_plot
 from lsmproc.bench.summary import BY_NAME, FIGURES, Summary, shown
 from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.targets import TITLES, target_rows
 from lsmproc.bench.workloads import WORKLOADS
 
 _STYLE = """
@@ -22,13 +24,18 @@ svg text { font: 10px system-ui, sans-serif; fill: #444 } tr.ours td { font-weig
 """
 
 
-def page(run: dict[str, Any], summary: Summary) -> str:
-    """The whole page."""
-    parts = [*_head(run), *_ratios(summary)]
+def page(run: dict[str, Any], summary: Summary, old: dict[str, Any] | None = None) -> str:
+    """The whole page; with ``old``, another run that this one is compared with."""
+    parts = [*_head(run), *_targets(summary), *_ratios(summary), *_compared(run, old)]
     for workload in summary.workloads:
         parts += [*_table(workload, summary), '<div class="plots">', *_plots(workload, summary), "</div>"]
+    return whole_page("lsmproc and its peers", parts)
+
+
+def whole_page(title: str, parts: Iterable[str]) -> str:
+    """One document with the style of all pages."""
     body = "\n".join(part for part in parts if part)
-    head = f'<meta charset="utf-8"><title>lsmproc and its peers</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
@@ -49,6 +56,21 @@ def _head(run: dict[str, Any]) -> Iterator[str]:
 
 def _cells(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _targets(summary: Summary) -> Iterator[str]:
+    rows = list(target_rows(summary))
+    if rows:
+        yield f"<h2>Targets</h2><table><tr>{''.join(f'<th>{title}</th>' for title in TITLES)}</tr>"
+        for row in rows:
+            style = ' style="color:#c8372d"' if row[-1] == "NOT REACHED" else ""
+            yield f"<tr{style}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        yield "</table>"
+
+
+def _compared(run: dict[str, Any], old: dict[str, Any] | None) -> Iterator[str]:
+    if old is not None:
+        yield f"<h2>Against an earlier run</h2><pre>{escape(compare(run, old))}</pre>"
 
 
 def _ratios(summary: Summary) -> Iterator[str]:

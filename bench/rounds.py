@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -58,17 +59,30 @@ class Rounds:
             answer = self._run_session(system, "load", 0, self._loaded(system), loading)
             self.described[system] = {key: answer[key] for key in ("version", "settings")}
 
-    def run(self, workloads: Sequence[str], rounds: int) -> list[dict[str, Any]]:
-        """The results of all sessions."""
-        results = []
+    def run(
+        self,
+        workloads: Sequence[str],
+        rounds: int,
+        done: AbstractSet[tuple[str, str, int]],
+        progress: Callable[[int], str],
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The results of all sessions, those of one round of one workload together.
+
+        Those in ``done`` are left out; ``progress`` tells how far the run is after so many sessions.
+        """
+        count = 0
         for number in range(rounds):
             for place, workload in enumerate(workloads):
                 turn = (number + place) % 2
+                results = []
                 for system in reversed(self._systems) if turn else self._systems:
-                    self._tell(f"round {number + 1} of {rounds}: {workload} {system}")
+                    if (system, workload, number) in done:
+                        continue
+                    self._tell(f"round {number + 1} of {rounds}: {workload} {system}; {progress(count)}")
                     result = self._run_session(system, workload, number, str(self._directory / "work"), self._settings)
                     results.append({"system": system, "workload": workload, "round": number} | result)
-        return results
+                    count += 1
+                yield results
 
     def _loaded(self, system: str) -> str:
         return str(self._directory / f"loaded-{system}")
@@ -140,18 +154,19 @@ def _watch(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
             case "begin":
                 sampling = True
             case "end":
-                sampler.sample()
+                sampler.sample(thorough=True)
                 sampling = False
             case "result":
                 result = message
     for reader in readers:
         reader.join(_EXIT_SECONDS)
     if process.wait(_EXIT_SECONDS) != 0 or not result:
-        raise SessionFailedError(f"{name} failed:\n{''.join(errors)}")
+        raise SessionFailedError(f"{name} failed:\n{''.join(errors)}".rstrip())
     if "usage" in result:
         result["usage"] |= {
             "peak_bytes": sampler.peak_bytes,
             "owner_peak_bytes": sampler.owner_peak_bytes,
+            "proportional_peak_bytes": sampler.proportional_peak_bytes,
             "processes": sampler.process_count,
         }
     return result

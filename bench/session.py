@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lsmproc.bench.measurement import Whole, measure_each, measure_whole, warm
-from lsmproc.bench.process_tree import cpu_seconds, resident_bytes, space_bytes, written_bytes
+from lsmproc.bench.process_tree import cpu_seconds, space_bytes, tree_bytes, written_bytes
 from lsmproc.bench.records import RecordMaker
 from lsmproc.bench.settings import Settings
 from lsmproc.bench.sparse_copy import copy_store
@@ -85,7 +85,7 @@ class Session:
         if self._workload.start == "copy":
             copy_store(self._loaded, stage.directory)
         maker.shuffled()  # before memory is measured: it is the benchmark's own
-        baseline = resident_bytes()
+        baseline = tree_bytes()
         try:
             if self._workload.warm:
                 warm(self._workload.make(stage))
@@ -126,7 +126,9 @@ class Session:
             "baseline_bytes": baseline,
         }
         tell({"event": "end"})
-        return {"whole": asdict(whole) | {"done_seconds": done}, "usage": usage, "notes": work.notes}
+        # A workload of openings has closed all that it opened.
+        own = stage.system.figures() if self._workload.writes or self._workload.start == "copy" else {}
+        return {"whole": asdict(whole) | {"done_seconds": done}, "usage": usage, "notes": work.notes, "own": own}
 
     def _done_seconds(self, stage: Stage, whole: Whole) -> float | None:
         """Until all background work was done, counted like the puts: without the time to make records."""

@@ -75,6 +75,10 @@ class LmdbSystem:
         """See System."""
         return ()
 
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
+
     def close(self) -> None:
         """See System."""
         self._env.close()

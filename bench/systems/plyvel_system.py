@@ -75,6 +75,10 @@ class PlyvelSystem:
         flushed = ("flush",) if self._tables[0] > before[0] else ()
         return (*flushed, "compaction") if self._tables[1:] != before[1:] else flushed
 
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
+
     def close(self) -> None:
         """See System."""
         self._db.close()

@@ -86,6 +86,10 @@ class RocksdictSystem:
         flushing = ("flush",) if read("rocksdb.num-running-flushes") else ()
         return (*flushing, "compaction") if read("rocksdb.num-running-compactions") else flushing
 
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
+
     def close(self) -> None:
         """See System."""
         self._db.close()

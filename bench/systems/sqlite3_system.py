@@ -87,6 +87,10 @@ class Sqlite3System:
         """See System."""
         return ()
 
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
+
     def close(self) -> None:
         """See System."""
         for connection in self._opened:
