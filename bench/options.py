@@ -22,8 +22,8 @@ DEFAULT_COUNTS = (100_000, 1_000_000, 5_000_000)
 LARGE = {"key_size": 20, "value_size": 1000}  # bytes: the second size that is promised for
 _MULTIPLES = {"": 1, "k": 1000, "m": 1_000_000, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
-_STORE = ("key_size", "value_size", "large", "write_buffer_bytes", "cache_bytes", "bloom_bits", "compressibility")
-_STORE += ("seed", "background")
+_STORE: tuple[str, ...] = ("key_size", "value_size", "large", "write_buffer_bytes", "cache_bytes", "bloom_bits")
+_STORE += ("compressibility", "seed", "background")
 _PLACE = ("dir", "json")
 _TABLE = ("num", "reads", "threads", "batch_size", "seek_nexts", "write_rate", "distribution", "defaults", "rounds")
 WHAT: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -56,7 +56,7 @@ class Rounds:
             loading = self._settings
         for system in self._systems:
             self._tell(f"load {system}")
-            answer = self._run_session(system, "load", 0, self._loaded(system), loading)
+            answer = self._run_session(system, "load", 0, self.loaded(system), loading)
             self.described[system] = {key: answer[key] for key in ("version", "settings")}
 
     def run(
@@ -84,7 +84,8 @@ class Rounds:
                     count += 1
                 yield results
 
-    def _loaded(self, system: str) -> str:
+    def loaded(self, system: str) -> str:
+        """Where the loaded store of a system is."""
         return str(self._directory / f"loaded-{system}")
 
     def _run_session(
@@ -97,7 +98,7 @@ class Rounds:
             "round": number,
             "settings": settings.to_json_dict(),
             "directory": directory,
-            "loaded": self._loaded(system),
+            "loaded": self.loaded(system),
         }
         with _started(job) as process:
             try:

@@ -126,8 +126,7 @@ class Session:
             "baseline_bytes": baseline,
         }
         tell({"event": "end"})
-        # A workload of openings has closed all that it opened.
-        own = stage.system.figures() if self._workload.writes or self._workload.start == "copy" else {}
+        own = stage.system.figures() if stage.opened else {}  # openings close what they open
         return {"whole": asdict(whole) | {"done_seconds": done}, "usage": usage, "notes": work.notes, "own": own}
 
     def _done_seconds(self, stage: Stage, whole: Whole) -> float | None:

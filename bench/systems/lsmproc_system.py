@@ -80,6 +80,7 @@ class LsmprocSystem:
         read = sum(level.bytes_from_above + level.bytes_from_level for level in stats.levels[1:])
         size = sum(file.size for file in files)
         figures = {"write_amplification": stats.write_amplification, "stalled_seconds": stats.stall.waited_seconds}
+        figures["levels"] = float(sum(1 for level in stats.levels if level.files))
         if seconds and size:
             figures["merged_per_second"] = read / seconds * sum(file.entries for file in files) / size
         return figures

@@ -95,7 +95,7 @@ class System(Protocol):
 
         ``merged_per_second``: records that compactions read, for each second of one compacting process.
         ``write_amplification``: bytes written to tables for each byte that was flushed.
-        ``stalled_seconds``: how long writes were held back.
+        ``stalled_seconds``: how long writes were held back. ``levels``: how many of the tree's levels hold tables.
         """
 
     def close(self) -> None:

@@ -143,6 +143,11 @@ class Stage:
         """The open store."""
         return self.open_system(self.directory, self.options)
 
+    @property
+    def opened(self) -> bool:
+        """Whether the store was asked for."""
+        return "system" in vars(self)
+
     def close(self) -> None:
         """Close the store, if it was opened."""
         opened = self.__dict__.pop("system", None)
