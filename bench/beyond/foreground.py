@@ -63,8 +63,8 @@ def report(run: dict[str, Any]) -> str:
             verdict = "reached" if median(losses) < _TARGET else "NOT REACHED"
             verdicts.append(f"less than {100 * _TARGET:.0f} % is the target of processes: {verdict}")
     notes = [
-        "own CPU loss: for each second of processor time the loop got. On a busy machine it says more of processes than loss\n"
-        "does; it does not see how long a thread waits for the interpreter."
+        "own CPU loss: for each second of processor time that the loop got. On a busy machine it says more of",
+        "processes than the loss by the clock; it does not see how long a thread waits for the interpreter.",
     ]
     return "\n".join([*aligned(rows), *verdicts, *notes])
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lsmproc.bench.records import batches
-from lsmproc.bench.workloads.work import BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
+from lsmproc.bench.workloads.work import BatchLoop, BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
 from lsmproc.bench.workloads.writes import overwrite_half
 
 _HOT_SHARE = 100  # one key in so many is hot
@@ -50,7 +50,7 @@ def _multireadrandom(stage: Stage) -> Work:
 
     numbers = maker.drawn(stage.settings.read_num)
     per_chunk = size * max(1, chunk_size(len(numbers)) // size)
-    return Work(UnaryLoop(stage.system.get_many), stage.streams(chunk, numbers, per_chunk), weight=size)
+    return Work(BatchLoop(stage.system.get_many), stage.streams(chunk, numbers, per_chunk))
 
 
 def _scan(stage: Stage, *, reverse: bool) -> Work:

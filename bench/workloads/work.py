@@ -58,6 +58,15 @@ class UnaryLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLoop(UnaryLoop):
+    """One list of records or keys for each call; each of them counts as an operation."""
+
+    def count(self, chunk: list[Any]) -> int:
+        """See Loop."""
+        return sum(map(len, chunk))
+
+
+@dataclass(frozen=True, slots=True)
 class BinaryLoop:
     """Two arguments for each call: put."""
 
@@ -122,7 +131,7 @@ class Work:
 
     loop: Loop
     streams: list[Iterator[Any]]  # one for each thread
-    weight: int = 1  # records of an operation: a batch of 100 counts as 100
+    weight: int = 1  # what an operation counts as: a compaction counts as its records
     beside: Callable[[], AbstractContextManager[None]] = nullcontext  # what goes on meanwhile
     notes: dict[str, Any] = field(default_factory=dict)  # told with the result
 
