@@ -43,9 +43,11 @@ def _slices(seconds: float) -> Slices:
     end = clock() + seconds
     while True:
         turns, started, own = 0, clock(), own_clock()
-        while (now := clock()) - started < _SLICE_SECONDS:
+        now = started
+        while now - started < _SLICE_SECONDS:
             _turn(_TURNS)
             turns += _TURNS
+            now = clock()
         slices.append((turns / (now - started), turns / max(own_clock() - own, 1e-9)))
         if clock() >= end:
             return slices
