@@ -11,7 +11,7 @@ from lsmproc.bench.errors import OptionError, SessionFailedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m lsmproc.bench``; the exit status: 0, or 2 if it could not be measured."""
+    """``python -m lsmproc.bench``; the exit status: 0, 1 if something failed, 2 if it could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m lsmproc.bench", description="Measure lsmproc and its peers.")
     bench_options.add_to(parser)
     try:
@@ -19,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OptionError, SessionFailedError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted; what --json FILE holds can be gone on with by --resume", file=sys.stderr)
+        return 130
 
 
 def run(options: argparse.Namespace) -> int:

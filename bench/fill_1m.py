@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     systems = [name for name in (OURS, _PEER, "rocksdict") if installed(name)]
     run = measure(new_run(Settings(num=options.num, defaults=True)), systems, [_WORKLOAD], options.rounds)
+    if run["failed"]:
+        print(*run["failed"], sep="\n", file=sys.stderr)
+        return 1
     summary = Summary(run["results"])
     print(report(run, summary) + "\n")
     kept = True

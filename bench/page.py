@@ -11,7 +11,7 @@ from lsmproc.bench.plots import Series, bar_plot, line_plot
 from lsmproc.bench.summary import BY_NAME, FIGURES, Summary, shown
 from lsmproc.bench.systems import LSM_PEERS, OURS
 from lsmproc.bench.targets import TITLES, target_rows
-from lsmproc.bench.workloads import WORKLOADS
+from lsmproc.bench.workloads import what
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
@@ -86,7 +86,7 @@ def _ratios(summary: Summary) -> Iterator[str]:
 
 
 def _table(workload: str, summary: Summary) -> Iterator[str]:
-    yield f"<h2>{workload}</h2><p>{escape(WORKLOADS[workload].what)}</p><table>"
+    yield f"<h2>{workload}</h2><p>{escape(what(workload))}</p><table>"
     yield f"<tr><th>system</th>{''.join(f'<th>{figure.title}</th>' for figure in FIGURES)}<th>lsmproc is</th></tr>"
     for system in summary.systems:
         cells = [f"<td>{system}</td>"]
@@ -105,7 +105,8 @@ def _table(workload: str, summary: Summary) -> Iterator[str]:
 
 def _plots(workload: str, summary: Summary) -> Iterator[str]:
     """Of the last round: throughput of all systems in one plot, latency of each LSM system in its own."""
-    last = {system: summary.results(workload, system)[-1] for system in summary.systems}
+    by_system = {system: summary.results(workload, system) for system in summary.systems}
+    last = {system: results[-1] for system, results in by_system.items() if results}
     rates = [Series(name, [(at, rate) for at, rate in each["whole"]["timeline"]]) for name, each in last.items()]
     rates = [series for series in rates if len(series.points) > 1]
     if rates:

@@ -38,6 +38,7 @@ class Rounds:
         self._systems = tuple(systems)
         self._directory = Path(tempfile.mkdtemp(prefix="lsmproc-bench-", dir=directory))
         self._tell = tell
+        self.failed: list[str] = []  # what became of sessions that gave no result
         self.described: dict[str, dict[str, Any]] = {}  # by system: version and settings
 
     def __enter__(self) -> Self:
@@ -68,7 +69,8 @@ class Rounds:
     ) -> Iterator[list[dict[str, Any]]]:
         """The results of all sessions, those of one round of one workload together.
 
-        Those in ``done`` are left out; ``progress`` tells how far the run is after so many sessions.
+        Those in ``done`` are left out; ``progress`` tells how far the run is after so many sessions. One that fails
+        has no result, and is told of in ``failed``.
         """
         count = 0
         for number in range(rounds):
@@ -79,9 +81,16 @@ class Rounds:
                     if (system, workload, number) in done:
                         continue
                     self._tell(f"round {number + 1} of {rounds}: {workload} {system}; {progress(count)}")
-                    result = self._run_session(system, workload, number, str(self._directory / "work"), self._settings)
-                    results.append({"system": system, "workload": workload, "round": number} | result)
                     count += 1
+                    place_of_work = str(self._directory / "work")
+                    try:
+                        result = self._run_session(system, workload, number, place_of_work, self._settings)
+                    except SessionFailedError as error:
+                        # One system that fails must not cost the figures of all others.
+                        self._tell(f"FAILED: {error}")
+                        self.failed.append(str(error))
+                        continue
+                    results.append({"system": system, "workload": workload, "round": number} | result)
                 yield results
 
     def loaded(self, system: str) -> str:

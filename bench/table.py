@@ -8,7 +8,7 @@ from typing import Any
 from lsmproc.bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
 from lsmproc.bench.systems import LSM_PEERS, OURS
 from lsmproc.bench.text_table import aligned
-from lsmproc.bench.workloads import WORKLOADS
+from lsmproc.bench.workloads import what
 
 _LEFT_OUT = ("owner", "merge_rate")  # in JSON and on the page
 
@@ -35,7 +35,7 @@ def _settings_lines(run: dict[str, Any]) -> Iterator[str]:
 
 
 def _workload_lines(workload: str, summary: Summary) -> Iterator[str]:
-    yield f"{workload}: {WORKLOADS[workload].what}"
+    yield f"{workload}: {what(workload)}"
     figures = [figure for figure in FIGURES if figure.name not in _LEFT_OUT and _known(workload, summary, figure)]
     titles = ["  system", *(figure.title for figure in figures), "rounds ops/s", "lsmproc is"]
     rows = [titles, *(_row(workload, system, summary, figures) for system in summary.systems)]

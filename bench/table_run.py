@@ -45,7 +45,9 @@ def run_table(options: argparse.Namespace) -> int:
     _show(run, old, options)
     if save:
         saved_run.write(run, options.json)
-    return 0
+    for failure in run["failed"]:
+        print(f"bench: {failure}", file=sys.stderr)
+    return 1 if run["failed"] else 0
 
 
 def measure(
@@ -71,6 +73,7 @@ def measure(
         run["systems"] |= sessions.described
         for few in sessions.run(workloads, rounds, done, lambda count: _remaining(started, count, len(left))):
             results.extend(few)
+            run["failed"] = sessions.failed
             if save is not None:
                 save(run)
     tell("")
@@ -79,7 +82,7 @@ def measure(
 
 def new_run(settings: Settings, kind: str = KIND) -> Run:
     """A run without results."""
-    return saved_run.new_run(kind, settings.to_json_dict()) | {"systems": {}, "results": []}
+    return saved_run.new_run(kind, settings.to_json_dict()) | {"systems": {}, "results": [], "failed": []}
 
 
 def check_space(directory: str | None, settings: Settings, systems: int) -> None:

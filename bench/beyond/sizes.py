@@ -10,6 +10,7 @@ from typing import Any
 
 from lsmproc.bench import saved_run
 from lsmproc.bench.beyond.experiment import ask
+from lsmproc.bench.errors import SessionFailedError
 from lsmproc.bench.options import counts_of, settings_of, systems_of
 from lsmproc.bench.page import whole_page
 from lsmproc.bench.plots import Series, growth_plot
@@ -54,6 +55,8 @@ def _measure(settings: Settings, systems: list[str], rounds: int, directory: str
         for few in sessions.run(WORKLOADS, rounds, set(), lambda count: f"{count} done"):
             results += few
         tell_here("an open, idle store")
+        if sessions.failed:
+            raise SessionFailedError(sessions.failed[0])
         idle = ask("idle", settings, sessions.loaded(OURS)) if OURS in systems else None
     return {"num": settings.num, "raw_bytes": settings.raw_bytes, "results": results, "idle": idle}
 

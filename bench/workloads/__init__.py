@@ -9,3 +9,8 @@ from lsmproc.bench.workloads.work import Workload
 from lsmproc.bench.workloads.writes import WRITES
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in (*WRITES, *READS, *OPENINGS, *MIXED)}
+
+
+def what(name: str) -> str:
+    """What a workload does; saved results may hold one that is no more."""
+    return WORKLOADS[name].what if name in WORKLOADS else "(no workload of this version)"

@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
         run,
         summary="measure this store and others side by side",
         details="Each system runs in processes of its own, in turn, several rounds. Peers are plyvel, rocksdict, lmdb\n"
-        f"and sqlite3: {systems.EXTRA}. Exit code 0: it was measured, whatever came out.",
+        f"and sqlite3: {systems.EXTRA}. Exit code 0: it was measured, whatever came out; 1: a session failed.",
         examples=_EXAMPLES,
     )
     options.add_to(parser)
