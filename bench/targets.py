@@ -1,6 +1,6 @@
 """The figures that were promised and which of them this run reaches.
 
-Most are ratios to the better of the LSM peers in the same run, some are ratios to LMDB, and some are bounds in units.
+Most are ratios to the better of the LSM peers in the same run, some are ratios to one peer, and some are bounds in units.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Target:
     figure: str
     least: float
     aim: float
-    against: Literal["best", "lmdb", "itself"] = "best"
+    against: Literal["best", "rocksdict", "lmdb", "itself"] = "best"
 
 
 TARGETS = (
@@ -52,7 +52,7 @@ TARGETS = (
     Target("compact", "merge_rate", 1_000_000, 1_500_000, "itself"),
     *(
         # "No more than twice rocksdict's" is half as good.
-        Target(workload, "memory", 0.5, 1.0)
+        Target(workload, "memory", 0.5, 1.0, "rocksdict")
         for workload in ("fillrandom", "overwrite", "readrandom", "compact")
     ),
     Target("compact", "space", 1.0, 1.0),
