@@ -14,13 +14,13 @@ from zlib import crc32
 
 from lsmproc.bench.records import RecordMaker
 from lsmproc.bench.settings import Settings
+from lsmproc.formats.frame_decoding import decode_frames
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
     KIND_WAL,
     LogHeader,
     batch_body,
     chain_seed,
-    decode_frames,
     encode_header,
     frame,
     put_body,

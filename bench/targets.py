@@ -1,6 +1,6 @@
 """The figures that were promised and which of them this run reaches.
 
-Most are ratios to the better of the LSM peers in the same run, some are ratios to one peer, and some are bounds in units.
+Most are ratios to the better of the LSM peers in the same run, some are ratios to one peer, and some are bounds.
 """
 
 from __future__ import annotations
