@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from lsmproc.bench import options as bench_options
@@ -27,6 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Measure what the options say; the exit status. Raises OptionError, SessionFailedError."""
     bench_options.check(options)
+    if threading.current_thread() is not threading.main_thread():
+        return _measure(options)
+    # The stores of a run take gigabytes, which must be removed however it is stopped.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _measure(options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _measure(options: argparse.Namespace) -> int:
     match options.what:
         case "sizes":
             from lsmproc.bench.beyond.sizes import run_sizes  # noqa: PLC0415 - help and the others need no engine
