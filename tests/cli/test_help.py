@@ -27,6 +27,7 @@ COMMANDS = (
     "repair",
     "doctor",
     "stress",
+    "bench",
 )
 
 
