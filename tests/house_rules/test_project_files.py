@@ -12,7 +12,7 @@ import pytest
 TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "DURABILITY.md",
+    "DURABILITY.md", "MIGRATION.md",
     "LICENSE",
     "README.md",
     "SECURITY.md",
