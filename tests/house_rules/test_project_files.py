@@ -12,7 +12,8 @@ import pytest
 TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "DURABILITY.md", "MIGRATION.md",
+    "DURABILITY.md",
+    "MIGRATION.md",
     "LICENSE",
     "README.md",
     "SECURITY.md",
