@@ -13,6 +13,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "DURABILITY.md",
+    "MIGRATION.md",
     "LICENSE",
     "MIGRATION.md",
     "README.md",
