@@ -5,8 +5,8 @@ and its last checksum, whoever wrote that: the same owner, which sealed the one 
 it as a dead one had left it. What a killed owner had handed to ``pwrite`` the system still has, so the next owner's log
 goes on at the same byte where a reader stands, or behind it.
 
-Two things are tentative and checked again: a successor is the last one only for as long as it holds frames, or else is
-still as it was (an owner may begin an empty segment anew, and each new owner removes empty ones).
+A last segment without records is tentative and checked again: its owner may begin it anew, and the next owner removes
+it, even if there are promises in it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class FollowedSegment:
         self.number = number
         self.tail = tail
         self.memtable = DictMemtable()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no record was read of it."""
+        return not self.memtable.entries
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -74,9 +79,9 @@ class FollowedLog:
         """Whether anything was written since ``catch_up``, by the owner that wrote last: one or two system calls."""
         if self.pending:
             return True
-        last = self.segments[-1].tail
-        # A segment without a frame may still be begun anew, and the one before it go on.
-        return last.has_more() or (last.empty and len(self.segments) > 1 and self.segments[-2].tail.has_more())
+        last = self.segments[-1]
+        # A segment without records may still be begun anew, and the one before it go on.
+        return last.tail.has_more() or (last.empty and len(self.segments) > 1 and self.segments[-2].tail.has_more())
 
     def catch_up(self, version: Version, *, thorough: bool) -> None:
         """Read all that the owner has written to the segments that ``version`` needs, and drop the others.
@@ -91,7 +96,7 @@ class FollowedLog:
         while True:
             if self.segments:
                 last = self.segments[-1]
-                if last.tail.empty and self._outdated(last):
+                if last.empty and self._outdated(last):
                     self._replace(self.segments[:-1])
                     continue
                 self._read(last, version, thorough=thorough)
@@ -146,7 +151,7 @@ class FollowedLog:
                 segment.tail.close()
 
     def _outdated(self, segment: FollowedSegment) -> bool:
-        """Whether the last segment, which has no frames, is no more what it was: removed, begun anew, or too early."""
+        """Whether the last segment, which has no records, is no more what it was: removed, begun anew, or too early."""
         if wal_name(segment.number) not in self._directory.list_directory() or not segment.tail.same_header():
             return True
         if len(self.segments) == 1:
