@@ -116,6 +116,14 @@ class FollowedLog:
         """Sequence number of the newest write that was read of these segments, 0 if there is none."""
         return max((segment.tail.last_sequence for segment in self.segments), default=0)
 
+    def is_in_place(self, version: Version) -> bool:
+        """Whether the segments that were read are still there. To be asked when CURRENT has changed.
+
+        Raises FileNotFoundError as ``catch_up``, StorageError.
+        """
+        needed = (segment for segment in self.segments if segment.number >= version.log_number and not segment.empty)
+        return all(segment.tail.is_in_place() for segment in needed)
+
     def newest_sequence(self) -> int:
         """Sequence number of the newest write in the log, read or not; nothing is entered anywhere."""
         newest, after = self.last_sequence, 0

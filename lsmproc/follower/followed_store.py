@@ -71,6 +71,7 @@ class FollowedStore:
         self._held: weakref.WeakSet[Version] = weakref.WeakSet()  # whose tables are held open
         self._holds_more = False  # tables that the present version does not name
         self._thorough_at = 0.0
+        self._openings = 0  # of manifests, whose log was looked at
         self._settled = False  # whether the view shows all that the last look has found
         self._ended: Callable[[], Error] | None = None
         self._blank = DictMemtable()
@@ -98,14 +99,12 @@ class FollowedStore:
 
         Raises NotAStoreError if the store is gone, CorruptionError, StorageError, ClosedError; the view stays then.
         """
-        if not self._lock.acquire(blocking=wait):
+        if not wait and self._lock.locked():
             return
-        try:
+        with self._lock:  # Not acquired by hand: an interrupt between that and a try would keep it for good.
             self._check_open()
             if thorough or not self._settled or not self._manifest.is_live or self._log.has_more():
                 self._step(thorough=thorough)
-        finally:
-            self._lock.release()
 
     def newest_sequence(self) -> int:
         """Sequence number of the newest write that its owner has logged, shown or not. Raises as ``refresh``."""
@@ -199,6 +198,10 @@ class FollowedStore:
                 if version not in self._held:
                     self._directory.hold(table_name(file.number) for _, file in version.files())
                     self._held.add(version)
+                if self._manifest.openings != self._openings:
+                    if version.epoch < self.view.version.epoch or not self._log.is_in_place(version):
+                        raise self._lost()
+                    self._openings = self._manifest.openings
                 self._log.catch_up(version, thorough=search)
             except FileNotFoundError as error:
                 missing = CorruptionError(f"the file is missing; {DAMAGE_REMEDY}", file=str(error.filename))
@@ -215,11 +218,7 @@ class FollowedStore:
         if newest < self.last_sequence:
             if self._log.pending:
                 return False
-            raise CorruptionError(
-                f"the store ends at write {newest}, and this follower has shown write {self.last_sequence}: what lay "
-                "between was lost, or older files were put in place; open another follower to see what there is",
-                file=self._directory.path,
-            )
+            raise self._lost()
         memtables = [segment.memtable for segment in self._log.segments] or [self._blank]
         below = tuple(memtable for memtable in reversed(memtables[:-1]) if memtable.entries)
         changed = version is not self.view.version
@@ -235,6 +234,13 @@ class FollowedStore:
         if changed or self._holds_more:
             self._let_go(version)
         return True
+
+    def _lost(self) -> CorruptionError:
+        return CorruptionError(
+            f"the store does not hold any more what this follower has shown, up to write {self.last_sequence}: the disk "
+            "lost it, or older files were put in place; open another follower to see what there is",
+            file=self._directory.path,
+        )
 
     def _shown_memtables(self) -> tuple[object, ...]:
         return (self.view.memtable, *(immutable.memtable for immutable in self.view.immutables))

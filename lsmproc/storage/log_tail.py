@@ -80,6 +80,19 @@ class LogTail:
         """Whether the header is still the one that was read: an owner may begin an empty segment anew."""
         return self._pread(HEADER_SIZE, 0) == self._header_bytes
 
+    def is_in_place(self) -> bool:
+        """Whether the file of this name still holds what was read. Raises FileNotFoundError, StorageError."""
+        fd = self._fs.open(self.name, READ)
+        try:
+            for size, offset in ((HEADER_SIZE, 0), (HEADER_SIZE, self.end - HEADER_SIZE)):
+                if self._fs.pread(fd, size, offset) != self._pread(size, offset):
+                    return False
+        except OSError as error:
+            raise storage_error(error, self.name) from error
+        finally:
+            self._fs.close(fd)
+        return True
+
     def new_frames(self) -> Iterator[DecodedFrames]:
         """The frames behind the end, which moves on when the next ones are asked for. Raises as ``ahead``."""
         for frames in self.ahead():

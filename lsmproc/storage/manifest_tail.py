@@ -28,6 +28,7 @@ class ManifestTail:
     Attributes:
         store_uuid: of the store.
         version: what the manifest said when it was read last; another object whenever it says something new.
+        openings: how many manifests were read from their start.
     """
 
     def __init__(self, directory: FollowedDirectory) -> None:
@@ -36,6 +37,7 @@ class ManifestTail:
         self._tail: LogTail | None = None
         self.version = Version()
         self.store_uuid = b""
+        self.openings = 0
         self._reopen()
 
     @property
@@ -91,6 +93,7 @@ class ManifestTail:
                 raise
             self.close()
             self._tail, self.version, self.store_uuid = tail, version, tail.header.store_uuid
+            self.openings += 1
             return
         raise missing or AssertionError("unreachable: each attempt returns, raises, or misses a manifest")
 

@@ -1,6 +1,6 @@
 """Writes that are a function of their number, so that any state of the store says which prefix of them it is.
 
-Write ``n`` puts a value stamped with ``n``, or deletes a key and puts a stamp in one batch, or puts several. The highest
+Write ``n`` puts a value stamped with ``n``, deletes a key and puts a stamp in one batch, or puts several. The highest
 stamp of a state is the number of its last write, and everything else in it follows from that.
 """
 
