@@ -237,8 +237,8 @@ class FollowedStore:
 
     def _lost(self) -> CorruptionError:
         return CorruptionError(
-            f"the store does not hold any more what this follower has shown, up to write {self.last_sequence}: the disk "
-            "lost it, or older files were put in place; open another follower to see what there is",
+            f"the store no longer holds what this follower has shown, up to write {self.last_sequence}: the disk lost "
+            "it, or older files were put in place; open another follower to see what there is",
             file=self._directory.path,
         )
 

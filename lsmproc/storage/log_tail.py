@@ -39,10 +39,6 @@ class LogTail:
     Attributes:
         name: of the file.
         header: of the file, as it was when it was opened.
-        end: bytes read so far, up to the end of a frame.
-        checksum: of the last frame read.
-        last_sequence: of the last frame read, 0 before the first.
-        sealed: whether the last frame read is a seal. More may follow it, if the owner was interrupted.
         torn: whether the last look ended at something that is neither a frame nor zeros.
     """
 
@@ -53,8 +49,7 @@ class LogTail:
         also the answer to one without a header, see ``open_begun``.
         """
         self.name = name
-        self.last_sequence = 0
-        self.sealed = self.torn = False
+        self.torn = False
         self._fs = fs
         self._fd = fs.open(name, READ)
         try:
@@ -64,8 +59,30 @@ class LogTail:
         except BaseException:
             self.close()
             raise
-        self.checksum = self._seed = chain_seed(self._header_bytes)
-        self.end = HEADER_SIZE
+        self._seed = chain_seed(self._header_bytes)
+        # End, checksum, last sequence and whether it is a seal change together: one attribute, so that an interrupt
+        # finds them all old or all new.
+        self._place = (HEADER_SIZE, self._seed, 0, False)
+
+    @property
+    def end(self) -> int:
+        """Bytes read so far, up to the end of a frame."""
+        return self._place[0]
+
+    @property
+    def checksum(self) -> int:
+        """Checksum of the last frame read."""
+        return self._place[1]
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence number of the last frame read, 0 before the first."""
+        return self._place[2]
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the last frame read is a seal. More may follow it, if the owner was interrupted."""
+        return self._place[3]
 
     @property
     def empty(self) -> bool:
@@ -97,14 +114,12 @@ class LogTail:
         """The frames behind the end, which moves on when the next ones are asked for. Raises as ``ahead``."""
         for frames in self.ahead():
             yield frames
-            self.end += frames.size
-            self.checksum = frames.checksum
-            self.last_sequence = frames.sequences[-1]
-            self.sealed = is_seal(frames.keys[-1], frames.values[-1])
+            seal = is_seal(frames.keys[-1], frames.values[-1])
+            self._place = (self.end + frames.size, frames.checksum, frames.sequences[-1], seal)
 
     def ahead(self) -> Iterator[DecodedFrames]:
         """The frames behind the end, without moving it. Raises StorageError, CorruptionError for what cannot be."""
-        position, checksum = self.end, self.checksum
+        position, checksum, _, _ = self._place
         size = _FIRST_BYTES
         self.torn = False
         while data := self._pread(size, position):

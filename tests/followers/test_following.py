@@ -302,7 +302,7 @@ def test_a_refresh_reads_what_is_new_and_little_more(own: Own, directory: Path) 
             assert fs.bytes <= 1
 
 
-INTERRUPTS = 150
+INTERRUPTS = 60
 CODE = ("follower/followed_log.py", "follower/followed_store.py", "storage/log_tail.py", "storage/manifest_tail.py")
 
 
