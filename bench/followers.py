@@ -35,13 +35,13 @@ def main() -> None:
     if arguments.read:
         _read(*arguments.read)
         return
-    with tempfile.TemporaryDirectory(dir=arguments.directory) as path:
-        with lsmproc.open(path, background="thread") as owner:
-            for number in range(RECORDS):
-                owner.put(_KEY % number, b"v" * 100)
-            owner.compact_range()
-            for mode in ("interval", "read"):
-                _compare(path, mode, arguments.rounds)
+    directory = tempfile.TemporaryDirectory(dir=arguments.directory)
+    with directory as path, lsmproc.open(path, background="thread") as owner:
+        for number in range(RECORDS):
+            owner.put(_KEY % number, b"v" * 100)
+        owner.compact_range()
+        for mode in ("interval", "read"):
+            _compare(path, mode, arguments.rounds)
 
 
 def _compare(path: str, mode: str, rounds: int) -> None:

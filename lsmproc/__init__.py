@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     )
     from lsmproc.events.event import Event
     from lsmproc.events.subscription import Subscription
-    from lsmproc.follower.follower import Follower, FollowerStats, Lag, open_follower
+    from lsmproc.follower.follower import Follower, open_follower
+    from lsmproc.follower.follower_stats import FollowerStats, Lag
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
     from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
@@ -105,10 +106,10 @@ _HOMES = {
     "Event": "lsmproc.events.event",
     "FlushResult": "lsmproc.maintenance_results",
     "Follower": "lsmproc.follower.follower",
-    "FollowerStats": "lsmproc.follower.follower",
+    "FollowerStats": "lsmproc.follower.follower_stats",
     "LSMConfig": "lsmproc.config",
     "LSMStore": "lsmproc.store",
-    "Lag": "lsmproc.follower.follower",
+    "Lag": "lsmproc.follower.follower_stats",
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",

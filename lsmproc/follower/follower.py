@@ -19,11 +19,12 @@ from contextlib import closing
 from functools import cache
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, overload
 
 from lsmproc.config import LSMConfig
 from lsmproc.errors import ClosedError, ConfigError, ForkedHandleError, NotAStoreError, ReadOnlyError
 from lsmproc.follower.followed_store import FollowedStore
+from lsmproc.follower.follower_stats import FollowerStats, Lag
 from lsmproc.record_limits import checked_key
 from lsmproc.snapshot import Pin, Snapshot, checked_snapshot, iterate, scan_range
 from lsmproc.storage.block_cache import BlockCache
@@ -39,28 +40,6 @@ Refresh = Literal["interval", "read", "manual"]
 
 _NEVER = float("inf")
 _ALWAYS = -_NEVER
-
-
-class Lag(NamedTuple):
-    """How far a follower is behind; see Follower.lag."""
-
-    shown: int  # sequence number of the newest write that the follower shows
-    newest: int  # sequence number of the newest write in the owner's log; equal if nothing is missing
-    seconds: float  # between the two writes, by the owner's clock; 0.0 if nothing is missing
-
-
-class FollowerStats(NamedTuple):
-    """Figures of a follower; see Follower.stats."""
-
-    sequence: int  # of the newest write shown
-    epoch: int  # how often the store had been opened by an owner when its manifest was read
-    log_segments: int  # in memory, because no table holds them yet
-    memtable_entries: int  # records of those
-    tables: int  # of the state shown
-    table_bytes: int  # of their files
-    held_tables: int  # open files: also those that only older snapshots and iterators need
-    snapshots: int  # live ones, iterators included
-    refreshes: int  # that brought something new
 
 
 def open_follower(
