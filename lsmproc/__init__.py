@@ -90,9 +90,9 @@ __all__ = [
     "WriteStallTimeout",
     "format_stats",
     "open",
+    "open_follower",
     "read_events",
     "read_status",
-    "open_follower",
     "repair_store",
     "verify_store",
 ]

@@ -40,7 +40,7 @@ class Pin:
         """Pin the present state of the store."""
         # First: whatever interrupts the rest, ``close`` releases what was taken.
         self._token: object | None = None
-        self.write_path: WritePath = write_path
+        self.write_path: Pinnable = write_path
         self._token = object()
         self.sequence: int
         self._view, self.sequence = write_path.take_snapshot(self._token)

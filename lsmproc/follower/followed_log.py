@@ -22,7 +22,7 @@ from lsmproc.memtable.dict_memtable import DictMemtable
 from lsmproc.storage.log_tail import LogTail, open_begun
 
 if TYPE_CHECKING:
-    from lsmproc.formats.log_format import DecodedFrames
+    from lsmproc.formats.frame_decoding import DecodedFrames
     from lsmproc.live_snapshots import LiveSnapshots
     from lsmproc.protocols import MemtableEntry
     from lsmproc.storage.followed_directory import FollowedDirectory

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lsmproc.errors import DAMAGE_REMEDY, CorruptionError
+from lsmproc.formats.frame_decoding import DecodedFrames, decode_frame, decode_frames
 from lsmproc.formats.log_format import (
     HEADER_SIZE,
-    DecodedFrames,
     LogHeader,
     chain_seed,
-    decode_frame,
-    decode_frames,
     decode_header,
     is_seal,
     is_zeros,

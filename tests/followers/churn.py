@@ -29,6 +29,7 @@ CHURN = {
 }  # a store that flushes and compacts several times a second
 COUNTER = b"counter"
 _PAUSE_SECONDS = 0.002
+_FEWEST_VALUES = 20
 _PLACES = 1 << 12
 _NUMBER = struct.Struct("<q")
 BOARD_BYTES = _NUMBER.size * (1 + _PLACES)
@@ -117,10 +118,10 @@ def follow(directory: Path, refresh: str) -> dict[str, float]:
 
 
 def watch(directory: Path, refresh: str) -> dict[str, float]:
-    """Ask for one key again and again: how long after its write had returned is each value seen?"""
+    """Ask for one key again and again, for twenty values at least: how long after its return is each write seen?"""
     board, latencies, last = Board(directory / "board"), [], 0
     with lsmproc.open_follower(directory / "store", refresh=refresh) as follower:  # type: ignore[arg-type]
-        while not (directory / "stop").exists():
+        while len(latencies) < _FEWEST_VALUES or not (directory / "stop").exists():
             for _ in range(500):
                 number = int.from_bytes(follower.get(COUNTER, b"")[:8], "big")
                 if number > last:
