@@ -88,7 +88,9 @@ class Wal(Protocol):
         """Write the header."""
 
     def append(self, body: bytes, sequence: int, /) -> int:
-        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
+        """Append one frame, return the new end. After an exception ``end`` and ``last_sequence`` tell whether the frame
+        counts, as long as the segment is not ``doubtful``.
+        """
 
     def sync(self) -> int:
         """Make every frame appended before the call durable; returns the end that this covers."""

@@ -454,4 +454,7 @@ class LSMStore:
 
     def __reduce__(self) -> NoReturn:
         """A store belongs to one process."""
-        raise TypeError(f"an LSMStore cannot be copied; open it in the process that needs it: {self._path!r}")
+        raise TypeError(
+            "an LSMStore cannot be pickled or copied: a store has one owner. Close it and call "
+            f"lsmproc.open({self._path!r}) in the process that needs it, or lsmproc.open_follower(...) there to read"
+        )
