@@ -48,7 +48,7 @@ Columns = tuple[list[bytes], list["bytes | None"]]
 # A part of a sorted range: ascending keys, the first and the end of those that belong to it, the bound of what they
 # cover of the range (the start, or in reverse the stop, at which it goes on; None if that is all of it), and the values
 # beside the keys: a list, or the raw block that holds both.
-Part = tuple["list[bytes]", int, int, "bytes | None", "bytes | list[bytes | None]"]
+Part = tuple[Sequence[bytes], int, int, "bytes | None", "bytes | list[bytes | None]"]
 
 
 class Missing:

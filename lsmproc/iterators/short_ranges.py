@@ -36,8 +36,8 @@ def merged_part(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes 
         if low < end:
             column = values[low:end] if type(values) is list else decode_values(values, low, end)  # type: ignore[arg-type]
             if len(parts) == 1:
-                return keys[low:end], column, bound
-            found.update(zip(keys[low:end], column, strict=True))
+                return list(keys[low:end]), list(column), bound
+            found.update(zip(keys[low:end], column))  # noqa: B905 (both are end - low long)
     order = sorted(found)
     return order, list(map(found.__getitem__, order)), bound
 
@@ -55,8 +55,8 @@ def merged_part_reverse(parts: list[Part], count: int) -> tuple[list[bytes], lis
         if first < high:
             column = values[first:high] if type(values) is list else decode_values(values, first, high)  # type: ignore[arg-type]
             if len(parts) == 1:
-                return keys[first:high], column, bound
-            found.update(zip(keys[first:high], column, strict=True))
+                return list(keys[first:high]), list(column), bound
+            found.update(zip(keys[first:high], column))  # noqa: B905 (both are high - first long)
     order = sorted(found)
     return order, list(map(found.__getitem__, order)), bound
 
