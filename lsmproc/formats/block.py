@@ -268,22 +268,22 @@ def find_value(raw: bytes, key: bytes, tag: int) -> bytes | Missing | None:
     ``tag`` is the lowest byte of the key's hash. One flat function, because every point read ends in it.
     """
     count, keys_bytes, _, key_bytes, value_bytes = _read_header(raw)
-    place = raw.find(tag, 20, 20 + count)
-    if place < 0:
+    index = raw.find(tag, 20, 20 + count) - 20
+    if index < 0:
         return MISSING
     if not key_bytes:
         index = find_record(raw, key, tag)
         return MISSING if index < 0 else value_at(raw, index)
-    column = 20 + count + (1 if count < 16 else 3 if count <= _WIDE else 5)
-    while place >= 0:
-        start = column + (place - 20) * key_bytes
-        if raw[start + 2 : start + key_bytes] == key:
-            if not value_bytes:
-                return value_at(raw, place - 20)
-            start = column + keys_bytes + (place - 20) * value_bytes
-            return raw[start + 2 : start + value_bytes]
-        place = raw.find(tag, place + 1, 20 + count)
-    return MISSING
+    # Where the first key's content is: behind the tags, the array's header and the key's own.
+    first = count + (23 if count < 16 else 25 if count <= _WIDE else 27)
+    while raw[first + index * key_bytes : first + (index + 1) * key_bytes - 2] != key:
+        index = raw.find(tag, index + 21, 20 + count) - 20
+        if index < 0:
+            return MISSING
+    if not value_bytes:
+        return value_at(raw, index)
+    first += keys_bytes + index * value_bytes
+    return raw[first : first + value_bytes - 2]
 
 
 def find_record(raw: bytes, key: bytes, tag: int) -> int:
