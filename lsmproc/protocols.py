@@ -178,7 +178,7 @@ class TableReader(Protocol):
     def find_block(self, key: bytes) -> int:
         """Index of the first block whose last key is >= key; block_count if there is none."""
 
-    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+    def part(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Part | None:
         """What is at hand of [start, stop) next to its beginning, or in reverse to its end; None if that is nothing."""
 
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:
