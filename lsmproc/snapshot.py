@@ -123,6 +123,8 @@ def scan_range(
     pin: Pin, start: object, stop: object, prefix: object, *, reverse: bool, fill_cache: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
+    if type(start) is bytes and stop is None and prefix is None:
+        return records_of(pin.windows(start, None, reverse, fill_cache), reverse=reverse)
     first, end = checked_range(start, stop, prefix)
     if first is not None and end is not None and first >= end:
         return iter(())
@@ -132,8 +134,6 @@ def scan_range(
 def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:
     """The bounds of a range given by its ends or by a prefix. Raises TypeError."""
     if prefix is None:
-        if type(start) is bytes and stop is None:
-            return start, None
         return checked_bound(start, "start"), checked_bound(stop, "stop")
     if start is not None or stop is not None:
         raise TypeError("a range is given by start and stop or by prefix, not by both")
