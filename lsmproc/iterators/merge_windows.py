@@ -59,14 +59,14 @@ class _Cursor:
         return _cut(self.window, self.start, self.end)
 
 
-def merge_windows(sources: Sequence[Iterator[Window]]) -> Iterator[Window]:
-    """Merge sources whose windows ascend; yields ascending windows.
+def merge_windows(sources: Sequence[Iterator[Window]], step_records: int = STEP_RECORDS) -> Iterator[Window]:
+    """Merge sources whose windows ascend; yields ascending windows of up to ``step_records`` of each source.
 
     REQUIRES: sources newest first; all windows have the same number of columns.
     """
     live = [cursor for cursor in map(_Cursor, sources) if cursor.advance()]
     while len(live) > 1:
-        bound = min([cursor.keys[min(cursor.start + STEP_RECORDS, cursor.end) - 1] for cursor in live])
+        bound = min([cursor.keys[min(cursor.start + step_records, cursor.end) - 1] for cursor in live])
         inside = [cursor for cursor in live if cursor.keys[cursor.start] <= bound]
         if not inside:
             raise CorruptionError(UNORDERED)
