@@ -1,31 +1,32 @@
 """The flush job: sealed log segments become one level-0 table.
 
-The segments are the immutable memtables: reading them in order into one dict leaves the newest record of each key, and
-sorting that is all there is to do. Tombstones are kept, since older records may lie in any level.
+The segments are the immutable memtables: they are read as sorted runs, and merging those leaves the newest record of
+each key. Tombstones are kept, since older records may lie in any level.
 """
 
 from __future__ import annotations
 
 import time
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from lsmproc.compaction.job_outputs import JobOutputs, random_unique_id
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.messages import FlushDone, JobCost
-from lsmproc.storage.wal_reader import read_segment
+from lsmproc.iterators.merge_windows import merge_windows
+from lsmproc.storage.wal_runs import read_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lsmproc.formats.messages import FlushRequest, JobOutput, SegmentEnd
     from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.wal_runs import Run
 
-    Records = dict[bytes, tuple[int, bytes | None]]
-    ReadSegment = Callable[[FileSystem, SegmentEnd, bytes], Records]
+    ReadRuns = Callable[[FileSystem, SegmentEnd, bytes], list[Run]]
 
 # Records handed to the builder at a time: they stay in the processor's cache from sorting to compression.
-_STEP_RECORDS = 1024
+_STEP_RECORDS = 2048
+_FEWEST_OF_A_RUN = 16
 
 
 def run_flush_job(
@@ -33,7 +34,7 @@ def run_flush_job(
     request: FlushRequest,
     grant: Callable[[int], None],
     *,
-    read: ReadSegment = read_segment,
+    read: ReadRuns = read_runs,
     new_unique_id: Callable[[], int] = random_unique_id,
 ) -> FlushDone:
     """Do what the request says; ``grant(bytes)`` is called before each write and, with 0, after each segment.
@@ -41,18 +42,19 @@ def run_flush_job(
     Whatever is raised (JobCancelled by ``grant``, StorageError, CorruptionError), nothing of the attempt is left.
     """
     wall, cpu = time.perf_counter(), time.thread_time()
-    records: Records = {}
+    runs: list[Run] = []
     for segment in request.segments:
-        records.update(read(fs, segment, request.store_uuid))
+        runs += read(fs, segment, request.store_uuid)
         grant(0)
+    records_read = sum(len(keys) for keys, _, _ in runs)
     outputs = JobOutputs(fs, request, grant, new_unique_id)
     try:
-        tables = _write(records, outputs)
+        tables = _write(runs, outputs)
     except BaseException:
         outputs.abandon()
         raise
     cost = JobCost(
-        len(records),
+        records_read,
         sum(output.file.entries for output in tables),
         sum(segment.end for segment in request.segments),
         sum(output.file.size for output in tables),
@@ -62,17 +64,18 @@ def run_flush_job(
     return FlushDone(request.job, request.attempt, tables, cost)
 
 
-def _write(records: Records, outputs: JobOutputs) -> tuple[JobOutput, ...]:
-    """All records, in key order, as one table."""
-    keys = sorted(records)
-    entries = list(map(records.__getitem__, keys))
-    sequences = list(map(itemgetter(0), entries))
-    values = list(map(itemgetter(1), entries))
-    for start in range(0, len(keys), _STEP_RECORDS):
-        stop = start + _STEP_RECORDS
-        outputs.add(keys[start:stop], values[start:stop], sequences[start:stop])
+def _write(runs: list[Run], outputs: JobOutputs) -> tuple[JobOutput, ...]:
+    """The newest records of all runs, the oldest of which is the first, in key order, as one table."""
+    most = sum(len(keys) for keys, _, _ in runs)
+    sources = [iter((run,)) for run in reversed(runs)]
+    merged = 0
+    for keys, values, sequences in merge_windows(sources, max(_FEWEST_OF_A_RUN, _STEP_RECORDS // max(1, len(runs)))):
+        merged += len(keys)
+        for start in range(0, len(keys), _STEP_RECORDS):
+            stop = start + _STEP_RECORDS
+            outputs.add(keys[start:stop], values[start:stop], sequences[start:stop])
     tables = outputs.finish()
     written = sum(output.file.entries for output in tables)
-    if written != len(records):
-        raise CorruptionError(f"a flush wrote {written} records of {len(records)}")
+    if written != merged or merged > most:
+        raise CorruptionError(f"a flush read {most} records, merged {merged} and wrote {written}")
     return tables

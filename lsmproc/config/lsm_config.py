@@ -57,7 +57,7 @@ class LSMConfig:
     # Memory
 
     memtable_max_bytes: int = size(
-        32 * MIB,
+        16 * MIB,
         low=KIB,
         high=4 * GIB,
         what="Bytes of keys and values at which the memtable is sealed and flushed; also the size of a log segment.",
@@ -219,7 +219,7 @@ class LSMConfig:
         costs="'tiered' writes each record fewer times, but reads ask more runs and old versions stay longer.",
     )
     level0_compaction_trigger: int = count(
-        4,
+        6,
         low=1,
         high=1000,
         what="Level-0 tables at which they are merged down.",

@@ -61,9 +61,9 @@ class _Cursor:
         self.end = len(self.keys)
         return True
 
-    def step_end(self) -> int:
+    def step_end(self, step_records: int) -> int:
         """Where the next step of an ascending merge ends at the latest."""
-        return self.end if self.end - self.start < 2 * STEP_RECORDS else self.start + STEP_RECORDS
+        return self.end if self.end - self.start < 2 * step_records else self.start + step_records
 
     def step_start(self) -> int:
         """Where the next step of a descending merge begins at the latest."""
@@ -74,14 +74,14 @@ class _Cursor:
         return _cut(self.window, self.start, self.end)
 
 
-def merge_windows(sources: Sequence[Iterator[Window]]) -> Iterator[Window]:
-    """Merge sources whose windows ascend; yields ascending windows.
+def merge_windows(sources: Sequence[Iterator[Window]], step_records: int = STEP_RECORDS) -> Iterator[Window]:
+    """Merge sources whose windows ascend; yields ascending windows of about ``step_records`` of each source.
 
     REQUIRES: sources newest first; all windows have the same number of columns.
     """
     live = [cursor for cursor in map(_Cursor, sources) if cursor.advance()]
     while len(live) > 1:
-        bound = min([cursor.keys[cursor.step_end() - 1] for cursor in live])
+        bound = min([cursor.keys[cursor.step_end(step_records) - 1] for cursor in live])
         inside = [cursor for cursor in live if cursor.keys[cursor.start] <= bound]
         if not inside:
             raise CorruptionError(UNORDERED)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress, repeat
 from operator import is_
 
@@ -51,15 +50,13 @@ class RecoveredLog:
     dirty_tail: bool  # something other than zeros follows the last valid frame
 
 
-def read_segment(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Records:
-    """The newest record of each key of a finished segment: key to (sequence, value), None for a tombstone.
-
-    Raises CorruptionError unless the segment is exactly what ``segment`` says.
-    """
+def read_segment(
+    fs: FileSystem, segment: SegmentEnd, store_uuid: bytes, consume: Callable[[DecodedFrames], None]
+) -> None:
+    """Hand over the frames of a finished segment. Raises CorruptionError unless it is exactly what ``segment`` says."""
     name = wal_name(segment.number)
-    records: Records = {}
     try:
-        log = read_log(fs, name, KIND_WAL, store_uuid, partial(apply_frames, records), stop_at=segment.end)
+        log = read_log(fs, name, KIND_WAL, store_uuid, consume, stop_at=segment.end)
     except FileNotFoundError as error:
         raise CorruptionError("the log segment is missing", file=name) from error
     if (log.end, log.checksum) != (segment.end, segment.checksum):
@@ -68,7 +65,6 @@ def read_segment(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Reco
             file=name,
             offset=log.end,
         )
-    return records
 
 
 def apply_frames(records: Records, frames: DecodedFrames) -> None:

@@ -8,6 +8,7 @@ from lsmproc.compaction.flush_job import run_flush_job
 from lsmproc.formats.file_names import wal_name
 from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.storage.wal_reader import Records, apply_frames, read_log
+from lsmproc.storage.wal_runs import Run, sorted_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ def run(request: FlushRequest, grant: Callable[[int], None], open_file_system: O
         file_system.shut()
 
 
-def _read_what_there_is(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Records:
+def _read_what_there_is(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> list[Run]:
     records: Records = {}
     read_log(
         fs,
@@ -36,4 +37,5 @@ def _read_what_there_is(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) 
         lambda frames: apply_frames(records, frames),
         stop_at=segment.end,
     )
-    return records
+    sequences = [sequence for sequence, _ in records.values()]
+    return [sorted_run(list(records), [value for _, value in records.values()], sequences)] if records else []

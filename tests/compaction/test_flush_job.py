@@ -12,6 +12,7 @@ from lsmproc.compaction.job import JobCancelled
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.messages import FlushRequest, SegmentEnd, TableOptions
 from lsmproc.storage.file_system import FileSystem, PosixFileSystem
+from lsmproc.storage.wal_runs import Run
 from tests.storage.table_files import hash_of, read_table
 
 Records = dict[bytes, tuple[int, bytes | None]]
@@ -39,11 +40,13 @@ class Segments:
         self.contents = {int(name.removeprefix("s")): records for name, records in contents.items()}
         self.asked: list[int] = []
 
-    def __call__(self, fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Records:
-        """As read_segment."""
+    def __call__(self, fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> list[Run]:
+        """As read_runs."""
         assert store_uuid == UUID
         self.asked.append(segment.number)
-        return self.contents[segment.number]
+        records = self.contents[segment.number]
+        keys = sorted(records)
+        return [(keys, [records[key][1] for key in keys], [records[key][0] for key in keys])] if keys else []
 
 
 @pytest.mark.parametrize("table_format", ["block", "plain"])
@@ -58,7 +61,7 @@ def test_later_segments_win_and_tombstones_stay(fs: PosixFileSystem, table_forma
     (output,) = done.outputs
     assert [4, 5] == read.asked
     assert (17, 2, "tmp/3-17-2-0.sst") == (done.job, done.attempt, output.temporary_name)
-    assert (4, 4, 2000, output.file.size) == (
+    assert (6, 4, 2000, output.file.size) == (
         done.cost.records_read,
         done.cost.records_written,
         done.cost.bytes_read,
@@ -108,7 +111,7 @@ def test_a_cancelled_flush_leaves_nothing(fs: PosixFileSystem, stop_at: int) -> 
 def test_a_damaged_segment_fails_the_flush(fs: PosixFileSystem) -> None:
     """What the log reader raises passes through, and nothing is written."""
 
-    def read(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> Records:
+    def read(fs: FileSystem, segment: SegmentEnd, store_uuid: bytes) -> list[Run]:
         raise CorruptionError("bad frame", file="000004.wal", offset=99)
 
     with pytest.raises(CorruptionError, match=r"000004\.wal at byte 99"):

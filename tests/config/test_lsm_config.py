@@ -17,7 +17,7 @@ from lsmproc.errors import ConfigError
 def test_only_the_directory_is_needed() -> None:
     """Every other setting has a default."""
     config = LSMConfig(data_dir=Path("/data") / "x")
-    assert ("/data/x", 32 << 20, "interval", (16, 14, 12)) == (
+    assert ("/data/x", 16 << 20, "interval", (16, 14, 12)) == (
         config.data_dir,
         config.memtable_max_bytes,
         config.wal_sync,

@@ -13,9 +13,11 @@ from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader, batch_b
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.protocols import Wal
 from lsmproc.storage.mapped_wal import MappedWal
-from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log, read_segment
+from lsmproc.storage.wal_reader import Records, RecoveredLog, apply_frames, is_blank, read_log
+from lsmproc.storage.wal_runs import read_runs
 from lsmproc.storage.wal_writer import PwriteWal
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem
+from tests.storage.sorted_runs import newest_of
 
 STORE = b"one store's uuid"
 HEADER = LogHeader(KIND_WAL, STORE, 3, 99)
@@ -102,7 +104,7 @@ def test_a_sealed_segment_is_what_its_end_says(make_wal: MakeWal, fs: FaultyFile
     end = wal.seal()
     assert wal.sealed
     assert SegmentEnd(3, wal.end, end.checksum, 6) == end
-    assert {b"a": (6, b"1")} == read_segment(fs, end, STORE)
+    assert {b"a": (6, b"1")} == newest_of(read_runs(fs, end, STORE))
     wrong = [
         SegmentEnd(3, end.end - 1, end.checksum, 6),
         SegmentEnd(3, end.end + 1, end.checksum ^ 1, 6),
@@ -110,7 +112,7 @@ def test_a_sealed_segment_is_what_its_end_says(make_wal: MakeWal, fs: FaultyFile
     ]
     for each in wrong:
         with pytest.raises(CorruptionError) as caught:
-            read_segment(fs, each, STORE)
+            read_runs(fs, each, STORE)
         assert wal.name == caught.value.file
     wal.close()
 
@@ -131,12 +133,12 @@ def test_every_flipped_byte_of_a_sealed_segment_is_corruption_for_a_flush(
     for position in range(len(whole)):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
         with pytest.raises(CorruptionError) as caught:
-            read_segment(fs, end, STORE)
+            read_runs(fs, end, STORE)
         assert wal.name == caught.value.file
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         with pytest.raises(CorruptionError) as caught:
-            read_segment(fs, end, STORE)
+            read_runs(fs, end, STORE)
         assert wal.name == caught.value.file
 
 

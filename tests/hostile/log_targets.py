@@ -27,10 +27,12 @@ from lsmproc.formats.log_format import (
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata, VersionEdit, decode_version_edit, encode_version_edit
 from lsmproc.storage.manifest import read_manifest
-from lsmproc.storage.wal_reader import Records, apply_frames, is_blank, read_log, read_segment
+from lsmproc.storage.wal_reader import Records, apply_frames, is_blank, read_log
 from lsmproc.storage.wal_recovery import replay_log
+from lsmproc.storage.wal_runs import read_runs
 from tests.hostile.memory_files import memory_files
 from tests.hostile.mutation import NUMBERS, changed_bytes, changed_tree, nested, packed
+from tests.storage.sorted_runs import newest_of
 
 Case = Callable[[Random], bool]
 
@@ -140,7 +142,7 @@ def _read_segment(data: bytes) -> bool:
     log = read_log(fs, "000001.wal", KIND_WAL, STORE, lambda frames: apply_frames(records, frames))
     _check_records(records)
     assert not blank
-    again = read_segment(fs, SegmentEnd(1, log.end, log.checksum, log.last_sequence), STORE)
+    again = newest_of(read_runs(fs, SegmentEnd(1, log.end, log.checksum, log.last_sequence), STORE))
     assert records == again
     return True
 

@@ -182,7 +182,7 @@ def test_a_worker_killed_for_its_memory_is_a_dead_worker(
     """The kernel kills it in its control group; the next one, outside, does the job; the owner goes on throughout."""
     if reason := why_no_memory_group():
         tally.skip("workers killed for their memory", 2, reason)
-    db = open_store(memtable_max_bytes=4 << 20)
+    db = open_store(memtable_max_bytes=4 << 20, sstable_max_bytes=4 << 20)
     ledger = Ledger(33, keys=20_000)
     start_workers(db)
     with memory_group(1 << 20) as group:
