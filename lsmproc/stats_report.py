@@ -62,6 +62,24 @@ def collect_stats(parts: StoreParts) -> Stats:
     )
 
 
+def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:
+    return tuple(
+        WorkerStats(
+            report.name,
+            report.kind,
+            report.pid,
+            report.state.value,
+            report.job,
+            report.restarts,
+            report.jobs_done,
+            report.job_bytes_written,
+            report.job_bytes,
+            report.job_seconds,
+        )
+        for report in parts.env.background.worker_reports()
+    )
+
+
 def _stall(parts: StoreParts) -> StallStats:
     report = parts.controller.report()
     return StallStats(
