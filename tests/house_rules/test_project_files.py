@@ -15,7 +15,6 @@ TOP_LEVEL = {
     "DURABILITY.md",
     "MIGRATION.md",
     "LICENSE",
-    "MIGRATION.md",
     "README.md",
     "SECURITY.md",
     "bench",
