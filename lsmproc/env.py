@@ -151,6 +151,12 @@ class Env:
         if problems:
             raise ConfigError(problems)
 
+    def settings_of(self, config: LSMConfig) -> LSMConfig:
+        """The settings that are in force for a store of this Env with ``config``."""
+        decided = {name: getattr(self._settings, name) for name in _DECIDED_HERE}
+        same = all(getattr(config, name) == value for name, value in decided.items())
+        return config if same else config.replace(**decided)
+
     def close(self, timeout: float = _CLOSE_SECONDS) -> None:
         """Stop the workers within ``timeout`` seconds. REQUIRES: the stores of this Env are closed. Idempotent."""
         self.closed = True

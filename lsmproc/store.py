@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from lsmproc.config import LSMConfig
+from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
@@ -395,6 +395,11 @@ class LSMStore:
     def config(self) -> LSMConfig:
         """The settings that the store was opened with."""
         return self._parts.config
+
+    @property
+    def option_changes(self) -> tuple[OptionChange, ...]:
+        """How the settings that the store was opened with differ from those of the opening before."""
+        return self._parts.option_changes
 
     @property
     def closed(self) -> bool:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
-from lsmproc.config import LSMConfig
+from lsmproc.config import LSMConfig, OptionChange
+from lsmproc.config.option_changes import written_settings
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
 from lsmproc.formats.messages import TableOptions
@@ -24,6 +25,7 @@ from lsmproc.maintenance.tree import Tree
 from lsmproc.memtable.dict_memtable import DictMemtable
 from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
 from lsmproc.memtable_budget import Memtables
+from lsmproc.option_history import compare_options
 from lsmproc.read_view import ReadView
 from lsmproc.recovery import OpenedDirectory, open_directory
 from lsmproc.snapshot import Pin
@@ -80,6 +82,7 @@ class StoreParts:
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs: FileSystem = opened.fs
         self.lock: DirectoryLock = opened.lock
+        self.option_changes: tuple[OptionChange, ...] = ()  # against the opening before
         self.version_set: VersionSet = opened.version_set
         self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
         self.log: LogSegments | None = None
@@ -150,7 +153,9 @@ class StoreParts:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
             self.maintenance.refuse(refusal)
+            self.option_changes = compare_options(self.fs, self.written_settings(), record=False)
             return
+        self.option_changes = compare_options(self.fs, self.written_settings(), record=True)
         self.tree.update_backlog()
         if self._has_many_small_segments(opened.replayed.segments):
             self._flush_leftovers()
@@ -158,6 +163,10 @@ class StoreParts:
         self.env.memtable_budget.join(self._memtables)
         if self.env.kind != "inline":
             self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
+
+    def written_settings(self) -> dict[str, str]:
+        """The settings in force, those of the Env included, as a file has them."""
+        return written_settings(self.env.settings_of(self.config))
 
     def pin(self) -> Pin:
         """Pin the present state for a reader; ends with the store at the latest."""

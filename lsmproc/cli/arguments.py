@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from lsmproc.cli import delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, verify
+from lsmproc.cli import config, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, verify
 from lsmproc.cli.exit_codes import DESCRIPTION
 
 _EPILOG = f"""\
@@ -21,6 +21,7 @@ examples:
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
+  lsmproc config show /tmp/store --changed      its settings, and where each comes from
 
 {DESCRIPTION}
 "lsmproc COMMAND --help" tells more. Progress and colours appear on a terminal only; NO_COLOR=1 turns colours off.
@@ -37,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, put, get, delete, scan, load, dump, stats, verify, repair, doctor, stress):
+    for command in (demo, put, get, delete, scan, load, dump, stats, verify, repair, doctor, config, stress):
         command.add_to(commands)
     return parser
 

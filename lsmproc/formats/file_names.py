@@ -9,6 +9,7 @@
     000013.sst           one table
     tmp/3-17-1-0.sst     output of a background job (epoch, job, attempt, output) until the owner renames it
     STATUS, LOG          live figures, events
+    OPTIONS              the settings that the store was opened with last
 
 A file number is used once, ever, across all kinds, so a name never means two different files.
 """
@@ -22,10 +23,11 @@ LOCK = "LOCK"
 CURRENT = "CURRENT"
 STATUS = "STATUS"
 EVENT_LOG = "LOG"
+OPTIONS = "OPTIONS"
 TMP_DIRECTORY = "tmp"
 
 # What stands in a store's directory besides numbered files. mkfs makes the last one, where the directory is a mount.
-UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, TMP_DIRECTORY, "lost+found"})
+UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, OPTIONS, TMP_DIRECTORY, "lost+found"})
 
 
 class FileKind(Enum):

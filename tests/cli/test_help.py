@@ -13,7 +13,21 @@ from lsmproc.config import profile_names
 
 Run = Callable[..., Any]
 
-COMMANDS = ("demo", "put", "get", "delete", "scan", "load", "dump", "stats", "verify", "repair", "doctor", "stress")
+COMMANDS = (
+    "demo",
+    "put",
+    "get",
+    "delete",
+    "scan",
+    "load",
+    "dump",
+    "stats",
+    "verify",
+    "repair",
+    "doctor",
+    "config",
+    "stress",
+)
 
 
 def test_help_lists_every_command_and_the_exit_codes(run: Run) -> None:
