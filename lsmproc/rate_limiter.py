@@ -46,7 +46,7 @@ class RateLimiter:
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._rate = _checked(bytes_per_second)
+        self._limit = self._rate = _checked(bytes_per_second)
         self._available = 0.0 if self._rate is None else self._rate * BUCKET_SECONDS
         self._refilled_at = clock()
         self._queues = {priority: _PriorityQueue() for priority in Priority}
@@ -58,9 +58,21 @@ class RateLimiter:
         """The rate in force; None when nothing is paced."""
         return self._rate
 
+    @property
+    def limit(self) -> int | None:
+        """The rate that was set last: what an automatic rate may not exceed."""
+        return self._limit
+
     def set_rate(self, bytes_per_second: int | None) -> None:
-        """Change the rate now: blocked requests and watchers are woken at once."""
-        rate = _checked(bytes_per_second)
+        """Change the rate now: blocked requests and watchers are woken at once. An automatic rate begins anew there."""
+        self._limit = _checked(bytes_per_second)
+        self.adapt(bytes_per_second)
+
+    def adapt(self, bytes_per_second: int | None) -> None:
+        """Pace to this rate until the next change, at most to ``limit``: for whoever follows the load."""
+        rate, limit = _checked(bytes_per_second), self._limit
+        if limit is not None:
+            rate = limit if rate is None else min(rate, limit)
         with self._lock:
             self._refill()
             self._rate = rate

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
+from lsmproc.live_options import change_options
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
 from lsmproc.protocols import MISSING
@@ -345,6 +346,31 @@ class LSMStore:
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
         self._parts.maintenance.wait_idle(timeout)
+
+    def pause_background(self) -> None:
+        """Start no compactions but those asked for until ``resume_background``; see ``background_paused``. Counted."""
+        self._parts.maintenance.pause(paused=True)
+
+    def resume_background(self) -> None:
+        """Undo one ``pause_background``. Raises RuntimeError if nothing is paused."""
+        self._parts.maintenance.pause(paused=False)
+
+    def set_options(self, **changes: Any) -> tuple[OptionChange, ...]:
+        """Change settings now, without opening the store again: all of them, or none.
+
+        A change counts from the next memtable, table or compaction on; a rate within a tenth of a second.
+        ``LSMConfig.explain`` says which settings can change.
+
+        Returns:
+            what is different from before; a setting that had this value already is not.
+
+        Raises:
+            ConfigError: every problem at once: unknown, not possible, or fixed, and then what to do instead.
+            ClosedError: the store is closed.
+        """
+        changed = change_options(self._parts, changes)
+        self._syncs = self.config.wal_sync == "every_write"
+        return changed
 
     @contextmanager
     def background_paused(self) -> Iterator[None]:

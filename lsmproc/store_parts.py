@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from contextlib import ExitStack, suppress
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
@@ -71,9 +71,9 @@ class StoreParts:
         self.statistics: Statistics = Statistics()
         inline = self.env.kind == "inline"
         self.controller: WriteController = WriteController(
-            _controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
+            controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
-        self.picker: CompactionPicker = _picker(config)
+        self.picker: CompactionPicker = make_picker(config)
         self._synced_at = time.monotonic()
         self.closed: bool = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
@@ -139,10 +139,10 @@ class StoreParts:
             self.statistics,
             store_uuid=opened.store_uuid,
             epoch=opened.version_set.current.epoch,
-            options_for=partial(table_options, self.config),
+            options_for=lambda level, bottommost: table_options(self.config, level, bottommost),
             droppable_below=self._droppable_below,
-            flush_workers=self.env.flush_workers,
-            compaction_workers=self.env.compaction_workers,
+            flush_workers=lambda: self.env.flush_workers,
+            compaction_workers=lambda: self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
             idle_after_seconds=None if idle_ms is None else idle_ms / 1000,
         )
@@ -162,7 +162,23 @@ class StoreParts:
         self._ready = True
         self.env.memtable_budget.join(self._memtables)
         if self.env.kind != "inline":
-            self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
+            self._start_ticking()
+
+    def reconfigure(self, config: LSMConfig) -> None:
+        """Go on with ``config``, which differs in settings that can change while the store is open."""
+        before, self.config = self.config, config
+        self.write_path.memtable_max_bytes = config.memtable_max_bytes
+        if self.log is not None:
+            self.log.segment_bytes = config.memtable_max_bytes
+        self.controller.set_options(controller_options(config))
+        self.picker = make_picker(config)
+        self.maintenance.set_picker(self.picker)
+        if self._ready and self.env.kind != "inline" and config.wal_sync_interval_ms != before.wal_sync_interval_ms:
+            self.env.ticker.remove(self._tick)
+            self._start_ticking()
+
+    def _start_ticking(self) -> None:
+        self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
 
     def written_settings(self) -> dict[str, str]:
         """The settings in force, those of the Env included, as a file has them."""
@@ -309,7 +325,8 @@ def _closed_error() -> ClosedError:
     return ClosedError("the store is closed; open it again with lsmproc.open()")
 
 
-def _controller_options(config: LSMConfig) -> WriteControllerOptions:
+def controller_options(config: LSMConfig) -> WriteControllerOptions:
+    """At which backlog writes slow down and stop."""
     return WriteControllerOptions(
         max_immutable_memtables=config.max_immutable_memtables,
         level0_slowdown_writes_trigger=config.level0_slowdown_writes_trigger,
@@ -319,7 +336,8 @@ def _controller_options(config: LSMConfig) -> WriteControllerOptions:
     )
 
 
-def _picker(config: LSMConfig) -> CompactionPicker:
+def make_picker(config: LSMConfig) -> CompactionPicker:
+    """Who decides what is compacted."""
     if config.compaction_style == "tiered":
         return TieredPicker(TieredOptions(run_count_trigger=config.level0_compaction_trigger))
     return LeveledPicker(

@@ -38,6 +38,7 @@ from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import Reply, closed, describe
 from lsmproc.workers.message_queue import QueueEndedError
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import pipe_above_stderr
 from lsmproc.workers.worker import Worker
 from lsmproc.workers.worker_pool import WorkerPool
@@ -80,9 +81,15 @@ class Supervisor:
         """Run ``callback`` on the supervisor's thread. Raises ClosedError after ``close``."""
         self._post(partial(_call, callback))
 
-    def set_compaction_workers(self, count: int) -> None:
-        """Change how many compaction processes there may be; surplus ones leave after their job."""
-        self._post(partial(setattr, self._pools[1], "limit", count))
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """Change how many processes of each kind there may be; surplus ones leave after their job."""
+        for pool, count in zip(self._pools, (flush, compaction), strict=True):
+            self._post(partial(setattr, pool, "limit", count))
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Change how the processes of each kind stand beside others, now."""
+        for pool, placement in zip(self._pools, (flush, compaction), strict=True):
+            self._post(partial(pool.place, placement))
 
     def reports(self) -> tuple[WorkerReport, ...]:
         """Every worker at this moment."""

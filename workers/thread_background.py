@@ -35,6 +35,7 @@ from lsmproc.workers.job_run import (
     load_runner,
     run_job,
 )
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.process_background import FORGOTTEN_CLOSE_SECONDS, check_worker_counts
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
 
@@ -76,10 +77,14 @@ class ThreadBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._crew.call_soon(callback)
 
-    def set_compaction_workers(self, count: int) -> None:
-        """Change how many compactions may run at once, now. Running ones are not interrupted."""
-        check_worker_counts(1, count)
-        self._compactors.set_limit(count)
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """See Background.set_workers. Raises ConfigError."""
+        check_worker_counts(flush, compaction)
+        self._flushers.set_limit(flush)
+        self._compactors.set_limit(compaction)
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Nothing to change: threads stand where their process stands."""
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each thread is doing; empty before the first job."""

@@ -12,6 +12,7 @@ from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import describe
 from lsmproc.workers.message_queue import MessageReader, MessageWriter
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import SpawnedProcess, pipe_above_stderr
 from lsmproc.workers.worker_process import run_worker
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
@@ -46,7 +47,8 @@ class Worker:
         self.restarts: int = 0
         self.jobs_done = 0
         self._runner_name = runner_name
-        self._niceness = niceness
+        self.niceness = niceness
+        self.outdated = False  # its process is to be replaced after its job
         self._progress_seconds = progress_seconds
         self._life: _Life | None = None
         self._started = False
@@ -63,7 +65,7 @@ class Worker:
                 process = SpawnedProcess(
                     f"lsmproc-{self.name}",
                     run_worker,
-                    (self._runner_name, request_read, reply_write, self._niceness, self._progress_seconds),
+                    (self._runner_name, request_read, reply_write, self.niceness, self._progress_seconds),
                     (request_read, reply_write),
                 )
             except BaseException:
@@ -72,6 +74,7 @@ class Worker:
             guard.close(request_read, reply_write)
         self._life = _Life(process, MessageWriter(request_write), MessageReader(reply_read))
         self.state = WorkerState.STARTING
+        self.outdated = False
         self.deadline = deadline
         self.restarts += self._started
         self._started = True
@@ -121,6 +124,13 @@ class Worker:
         self.stopping = False
         job, self.job = self.job, None
         return job
+
+    def place(self, placement: Placement) -> None:
+        """Have the process, and those that follow it, stand there; one that may not is replaced after its job."""
+        self.niceness = placement.niceness
+        # A process that starts makes itself as nice as it was told; it is placed when it is ready.
+        if (life := self._life) is not None and self.state is not WorkerState.STARTING:
+            self.outdated = not placement.apply(life.process.pid)
 
     def report(self) -> WorkerReport:
         """The worker at this moment; callable from any thread."""

@@ -14,6 +14,7 @@ from lsmproc.formats.messages import JobFailed
 from lsmproc.workers.job_queue import Job, JobQueue
 from lsmproc.workers.job_run import describe
 from lsmproc.workers.message_queue import QueueEndedError
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.worker import Worker
 from lsmproc.workers.worker_report import WorkerState
 
@@ -49,6 +50,7 @@ class WorkerPool:
         """
         self.kind = kind
         self.limit = limit
+        self._placement: Placement | None = None
         self.jobs: JobQueue = JobQueue()
         self.workers: tuple[Worker, ...] = ()
         self._make_worker = make_worker
@@ -78,12 +80,20 @@ class WorkerPool:
         """``worker`` has sent something, whatever it is: it is not hung."""
         worker.silent_looks = 0
 
+    def place(self, placement: Placement) -> None:
+        """Have all workers, those to come included, stand there beside other processes."""
+        self._placement = placement
+        for worker in self.workers:
+            worker.place(placement)
+
     def ready(self, worker: Worker) -> None:
         """The process of ``worker`` has started."""
         self._start_failures = 0
         if not worker.stopping:
             worker.state = WorkerState.IDLE
             worker.deadline = None
+        if self._placement is not None:
+            worker.place(self._placement)
 
     def done(self, worker: Worker) -> Job | None:
         """``worker`` has answered: its job, and it is idle."""
@@ -149,7 +159,7 @@ class WorkerPool:
         living = [worker for worker in self.living() if not worker.stopping]
         surplus = len(living) - self.limit
         for worker in reversed(living):
-            if surplus > 0 and worker.state is WorkerState.IDLE:
+            if (surplus > 0 or worker.outdated) and worker.state is WorkerState.IDLE:
                 surplus -= 1
                 self.stop(worker, STOP_SECONDS)
 
@@ -188,6 +198,8 @@ class WorkerPool:
         taken = {worker.number for worker in self.workers}
         number = next(number for number in range(1, len(taken) + 2) if number not in taken)
         worker = self._make_worker(number)
+        if self._placement is not None:
+            worker.place(self._placement)
         self.workers = tuple(sorted((*self.workers, worker), key=lambda each: each.number))
         return worker
 

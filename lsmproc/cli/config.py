@@ -54,9 +54,9 @@ def add_to(commands: Commands) -> None:
         "config",
         _refuse,
         summary="show, check, compare and explain settings",
-        details="Settings come, each over the one before, from the defaults; the record of the store, unless a profile\n"
-        "or a file is named; a profile; a file; the environment (LSMPROC_ and the name in capitals;\n"
-        "LSMPROC_PROFILE and LSMPROC_CONFIG); the command line. lsmproc config WHAT --help tells more of each.",
+        details="Settings come, each over the one before, from the defaults; the store's record, unless a profile\n"
+        "or file is named; a profile; a file; the environment (LSMPROC_ and the name in capitals; LSMPROC_PROFILE\n"
+        "and LSMPROC_CONFIG); the command line. lsmproc config WHAT --help tells more of each.",
         examples=_EXAMPLES,
     )
     kinds = parser.add_subparsers(title="what to do", metavar="WHAT")

@@ -71,13 +71,13 @@ class CompactionSchedule:
         epoch: int,
         options_for: Callable[[int, bool], TableOptions],  # (output level, bottommost)
         droppable_below: Callable[[], int],
-        workers: int,
+        workers: Callable[[], int],
         new_job: Callable[[], int],
         retries: Retries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
     ) -> None:
-        """Run up to ``workers`` compactions or parts of one at once; ``on_change`` is called after each answer."""
+        """Run up to ``workers()`` compactions or parts of one at once; ``on_change`` is called after each answer."""
         self._fs = fs
         self._tree = tree
         self._picker = picker
@@ -86,7 +86,7 @@ class CompactionSchedule:
         self._epoch = epoch
         self._options_for = options_for
         self._droppable_below = droppable_below
-        self.workers = workers
+        self._workers = workers
         self._new_job = new_job
         self.retries = retries
         self._on_change = on_change
@@ -94,6 +94,10 @@ class CompactionSchedule:
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
         self.pauses = 0  # blocks in which only manual compactions are started
+
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Pick as ``picker`` does from the next pass on; pickers are pure, so what runs goes on."""
+        self._picker = picker
 
     def ask(self, manual: ManualCompaction) -> None:
         """Queue a manual compaction. Thread-safe; follow it with a scheduling pass."""
@@ -104,7 +108,7 @@ class CompactionSchedule:
         while (manual := next(iter(tuple(self._manual)), None)) is not None:
             if not self._start_manual(manual):
                 return
-        while not self.pauses and self.retries.due and self._parts_running < self.workers:
+        while not self.pauses and self.retries.due and self._parts_running < self._workers():
             version = self._tree.version
             if self._running and len(self._running) >= self._picker.parallelism(version):
                 return
@@ -183,7 +187,7 @@ class CompactionSchedule:
         options = self._options_for(compaction.output_level, not deeper)
         # Somebody waits for a manual one; the others share the cores with the writes they come from.
         least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
-        parts = split(compaction, 1 if compaction.idle else self.workers - self._parts_running, least_bytes)
+        parts = split(compaction, 1 if compaction.idle else self._workers() - self._parts_running, least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
         priority = Priority.DEEPER if compaction.inputs[0][0] or compaction.idle else Priority.LEVEL0

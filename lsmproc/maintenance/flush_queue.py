@@ -52,15 +52,15 @@ class FlushQueue:
         *,
         store_uuid: bytes,
         epoch: int,
-        options: TableOptions,
-        limit: int,
+        options: Callable[[], TableOptions],
+        limit: Callable[[], int],
         new_job: Callable[[], int],
         retries: Retries,
         obsolete: ObsoleteEntries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
     ) -> None:
-        """Run up to ``limit`` flushes at once; ``on_change`` is called after each answer."""
+        """Run up to ``limit()`` flushes at once, with ``options()``; ``on_change`` is called after each answer."""
         self._fs = fs
         self._tree = tree
         self._write_path = write_path
@@ -80,7 +80,7 @@ class FlushQueue:
     def submit(self) -> None:
         """Start flushes for waiting memtables, oldest first."""
         for immutable in reversed(self._write_path.view.immutables):
-            if len(self._running) >= self._limit or not self.retries.due:
+            if len(self._running) >= self._limit() or not self.retries.due:
                 return
             if immutable not in self._running:
                 self._running[immutable] = None
@@ -91,7 +91,7 @@ class FlushQueue:
                     self._store_uuid,
                     self._epoch,
                     immutable.segments,
-                    self._options,
+                    self._options(),
                     paced=False,
                 )
                 self._submit(
@@ -195,7 +195,9 @@ class FlushQueue:
     def _flush_from_memory(self, immutable: ImmutableMemtable, job: int) -> FlushDone:
         """Write the table in this process, from the memtable and not from its log."""
         name = job_output_name(self._epoch, job, 0, 0)
-        builder = create_table(self._fs, name, self._options, unique_id=secrets.randbits(64), grant=lambda _size: None)
+        builder = create_table(
+            self._fs, name, self._options(), unique_id=secrets.randbits(64), grant=lambda _size: None
+        )
         try:
             builder.add(*immutable.memtable.columns())
             file = builder.finish()

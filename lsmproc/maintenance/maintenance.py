@@ -57,8 +57,8 @@ class Maintenance:
         epoch: int,
         options_for: Callable[[int, bool], TableOptions],
         droppable_below: Callable[[], int],
-        flush_workers: int,
-        compaction_workers: int,
+        flush_workers: Callable[[], int],
+        compaction_workers: Callable[[], int],
         prepare_spare: Callable[[], None] | None,
         idle_after_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -93,7 +93,7 @@ class Maintenance:
             statistics,
             store_uuid=store_uuid,
             epoch=epoch,
-            options=options_for(0, False),
+            options=lambda: options_for(0, False),
             limit=flush_workers,
             new_job=jobs.__next__,
             retries=Retries(clock),
@@ -179,11 +179,27 @@ class Maintenance:
         self.wake()
         self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: None)
 
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Decide as ``picker`` does from now on."""
+        with self._working:
+            self._picker = picker
+            self._tree.set_picker(picker)
+            self._compactions.set_picker(picker)
+        self._tree.update_backlog()
+        self.wake()
+
     def pause(self, *, paused: bool) -> None:
-        """Start no compactions but manual ones, or start them again; counted. Raises ClosedError, ReadOnlyError."""
+        """Start no compactions but manual ones, or start them again; counted.
+
+        Raises ClosedError, ReadOnlyError, and RuntimeError if nothing is paused that could be started again.
+        """
         if self._closing or self._read_only:
             self._raise_error()
         with self._lock:
+            if not paused and not self._compactions.pauses:
+                raise RuntimeError(
+                    "the background is not paused; each resume_background() undoes one pause_background()"
+                )
             self._compactions.pauses += 1 if paused else -1
         self.wake()
 

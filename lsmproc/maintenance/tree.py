@@ -72,6 +72,11 @@ class Tree:
         """Bytes of removed tables that are still on disk: readers hold them, or the next clean-up removes them."""
         return self._version_set.retired_bytes
 
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Reckon the debt as ``picker`` does from now on."""
+        self._picker = picker
+        self.debt_bytes = picker.debt_bytes(self.version)
+
     def adopt(self, outputs: tuple[JobOutput, ...]) -> tuple[FileMetadata, ...]:
         """Steps 1 to 3: give outputs their numbers and final names. Raises StorageError, CorruptionError."""
         if not outputs:

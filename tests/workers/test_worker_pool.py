@@ -25,6 +25,7 @@ class PretendWorker:
         self.job: Job | None = None
         self.deadline: float | None = None
         self.stopping = False
+        self.outdated = False
         self.jobs_done = 0
         self.sent: list[Message] = []
         self.killed = False
