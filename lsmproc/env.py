@@ -17,6 +17,7 @@ from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from lsmproc.auto_rate import RatePacer
 from lsmproc.config import LSMConfig
 from lsmproc.config.units import parse_bytes
 from lsmproc.errors import ClosedError, ConfigError
@@ -117,6 +118,7 @@ class Env:
         self.closed: bool = False
         self.kind = settings.background
         self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
+        self.pacer: RatePacer = RatePacer(self.rate_limiter, enabled=settings.rate_limit_auto)
         self.block_cache: BlockCache = BlockCache(settings.block_cache_bytes)
         self.row_budget: RowBudget = RowBudget(settings.row_cache_bytes)
         self.open_files: OpenFiles = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
@@ -195,6 +197,7 @@ class Env:
             self.background.place_workers(*_placements(settings))
         if settings.rate_limit_bytes_per_sec != before.rate_limit_bytes_per_sec:
             self.rate_limiter.set_rate(settings.rate_limit_bytes_per_sec)
+        self.pacer.enable(enabled=settings.rate_limit_auto)
         self.block_cache.resize(settings.block_cache_bytes)
         self.row_budget.resize(settings.row_cache_bytes)
         self.open_files.capacity = settings.max_open_files or _half_of_descriptor_limit()

@@ -277,6 +277,11 @@ class Background(Protocol):
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` on the background's thread, where replies are delivered too, one at a time."""
 
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """Have jobs of these priorities of the store in ``directory`` rank with flushes, waiting and running ones,
+        until the next call for it: writes stall for want of them.
+        """
+
     def set_workers(self, flush: int, compaction: int) -> None:
         """Change how many jobs of each kind may run at once, now. Running jobs are not interrupted."""
 

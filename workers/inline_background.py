@@ -70,6 +70,9 @@ class InlineBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._post(callback)
 
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """Nothing to change: there is never more than one job."""
+
     def set_workers(self, flush: int, compaction: int) -> None:
         """Nothing to change: the caller is the only worker."""
 

@@ -74,6 +74,10 @@ class ProcessBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._supervisor.call_soon(callback)
 
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """See Background.promote. Raises ClosedError after ``close``."""
+        self._supervisor.promote(directory, priorities)
+
     def set_workers(self, flush: int, compaction: int) -> None:
         """See Background.set_workers. Raises ConfigError, and ClosedError after ``close``."""
         check_worker_counts(flush, compaction)

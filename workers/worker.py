@@ -43,6 +43,8 @@ class Worker:
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
         self.stopping: bool = False
+        self.paused: bool = False  # its job gets no bytes while upper work needs its place
+        self.withheld_bytes: int = 0  # that it has asked for meanwhile
         self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
         self.restarts: int = 0
         self.jobs_done = 0
@@ -121,7 +123,8 @@ class Worker:
         life.replies.close()
         self.state = WorkerState.DEAD
         self.deadline = None
-        self.stopping = False
+        self.stopping = self.paused = False
+        self.withheld_bytes = 0
         job, self.job = self.job, None
         return job
 
@@ -140,7 +143,7 @@ class Worker:
             self.kind,
             None if life is None else life.process.pid,
             self.state,
-            "" if job is None else describe(job.request),
+            "" if job is None else describe(job.request) + (", paused for upper work" if self.paused else ""),
             self.restarts,
             self.jobs_done,
         )

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lsmproc.formats.messages import JobFailed
+from lsmproc.protocols import Priority
 from lsmproc.workers.job_queue import Job, JobQueue
 from lsmproc.workers.job_run import describe
 from lsmproc.workers.message_queue import QueueEndedError
 from lsmproc.workers.placement import Placement
+from lsmproc.workers.promotions import Promotions
 from lsmproc.workers.worker import Worker
 from lsmproc.workers.worker_report import WorkerState
 
@@ -51,7 +53,8 @@ class WorkerPool:
         self.kind = kind
         self.limit = limit
         self._placement: Placement | None = None
-        self.jobs: JobQueue = JobQueue()
+        self.promotions: Promotions = Promotions()
+        self.jobs: JobQueue = JobQueue(self.promotions.rank)
         self.workers: tuple[Worker, ...] = ()
         self._make_worker = make_worker
         self._clock = clock
@@ -67,6 +70,7 @@ class WorkerPool:
 
     def assign(self, *, paced: bool) -> list[Answer]:
         """Hand jobs to idle workers, start and stop workers as needed; the jobs that had to be given up."""
+        self._make_place()
         self._stop_surplus()
         answers = []
         for worker in self.workers:
@@ -99,6 +103,7 @@ class WorkerPool:
         """``worker`` has answered: its job, and it is idle."""
         self._deaths = 0
         job, worker.job = worker.job, None
+        worker.paused, worker.withheld_bytes = False, 0
         worker.jobs_done += job is not None
         if worker.state is WorkerState.BUSY:
             worker.state = WorkerState.IDLE
@@ -155,9 +160,34 @@ class WorkerPool:
             )
             worker.kill()
 
+    @property
+    def _places(self) -> int:
+        """How many processes there may be: one that is paused does not count."""
+        return self.limit + sum(worker.paused for worker in self.workers)
+
+    def _make_place(self) -> None:
+        """Pause a deeper job while upper work waits for its place, and let it go on when there is a place again.
+
+        One at a time: a paused job keeps its process and its memory.
+        """
+        rank = self.promotions.rank
+        busy = [worker for worker in self.workers if worker.job is not None]
+        paused = [worker for worker in busy if worker.paused]
+        upper_waits = bool(self.jobs) and rank(self.jobs.first()) < Priority.DEEPER
+        for worker in paused:
+            working = sum(each.state is not WorkerState.DEAD and each is not worker for each in self.workers)
+            idle = sum(each.state is WorkerState.IDLE for each in self.workers)
+            relieved = worker.job is not None and rank(worker.job) < Priority.DEEPER
+            if relieved or self._start_failures or (not upper_waits and working - idle < self.limit):
+                worker.paused = False
+        if upper_waits and not paused and not self._start_failures and len(busy) >= self.limit:
+            deeper = [worker for worker in busy if worker.job is not None and rank(worker.job) is Priority.DEEPER]
+            if deeper and not any(worker.state is WorkerState.STARTING for worker in self.workers):
+                deeper[-1].paused = True
+
     def _stop_surplus(self) -> None:
         living = [worker for worker in self.living() if not worker.stopping]
-        surplus = len(living) - self.limit
+        surplus = len(living) - self._places
         for worker in reversed(living):
             if (surplus > 0 or worker.outdated) and worker.state is WorkerState.IDLE:
                 surplus -= 1
@@ -188,7 +218,7 @@ class WorkerPool:
     def _wants_worker(self) -> bool:
         living = list(self.living())
         coming = sum(worker.state is WorkerState.STARTING for worker in living)
-        return len(self.jobs) > coming and len(living) < self.limit
+        return len(self.jobs) > coming and len(living) < self._places
 
     def _free_worker(self) -> Worker:
         """A worker without a process: the one with the lowest number, or a new one."""

@@ -56,6 +56,11 @@ class _Running:
     failure: JobFailed | None = None
     seconds: float = 0.0
 
+    @property
+    def is_deeper(self) -> bool:
+        """Whether it has nothing to do with level 0."""
+        return self.compaction.inputs[0][0] > 0
+
 
 class CompactionSchedule:
     """Decides and installs. Used on the background's callback thread only, but for ``ask`` and ``give_up``."""
@@ -108,13 +113,17 @@ class CompactionSchedule:
         while (manual := next(iter(tuple(self._manual)), None)) is not None:
             if not self._start_manual(manual):
                 return
-        while not self.pauses and self.retries.due and self._parts_running < self._workers():
+        while not self.pauses and self.retries.due:
             version = self._tree.version
             if self._running and len(self._running) >= self._picker.parallelism(version):
                 return
-            compaction = self._picker.pick(version, self._picked())
-            if compaction is None:
+            full = self._parts_running >= self._workers()
+            if full and not all(running.is_deeper for running in self._running):
                 return
+            compaction = self._picker.pick(version, self._picked())
+            if compaction is None or (full and compaction.inputs[0][0]):
+                return
+            # Where only deeper ones run, level 0 need not wait for them: the background makes place for it.
             self._start(compaction, None)
 
     def submit_idle(self, paid_bytes: int) -> None:
@@ -187,7 +196,7 @@ class CompactionSchedule:
         options = self._options_for(compaction.output_level, not deeper)
         # Somebody waits for a manual one; the others share the cores with the writes they come from.
         least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
-        parts = split(compaction, 1 if compaction.idle else self._workers() - self._parts_running, least_bytes)
+        parts = split(compaction, 1 if compaction.idle else max(1, self._workers() - self._parts_running), least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
         priority = Priority.DEEPER if compaction.inputs[0][0] or compaction.idle else Priority.LEVEL0

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,8 @@ class Maintenance:
         self._closing = False
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._read_only = False
+        self._directory = fs.path
+        self._promoted: frozenset[Priority] = frozenset()
         self._error: Error | None = None
         self._obsolete = ObsoleteEntries(self._call_soon)
         self._picker = picker
@@ -241,6 +244,9 @@ class Maintenance:
             self._error = self._error or closed
             self._changed.notify_all()
         self._compactions.give_up(closed)
+        if self._promoted:
+            with suppress(ClosedError):
+                self._background.promote(self._directory, frozenset())
 
     def _pass(self) -> None:
         """Start what should run next, then tell those who wait."""
@@ -249,6 +255,7 @@ class Maintenance:
             self._obsolete.wake()
             self._tree.update_backlog()
             self._tree.report_trouble(self._flushes.retries.trouble, self._compactions.retries.trouble)
+            self._promote()
             if self._error is None:
                 self._flushes.submit()
                 self._compactions.submit()
@@ -273,6 +280,13 @@ class Maintenance:
         if self._error is None and still_quiet and not self._write_path.view.immutables:
             self._compactions.submit_idle(self._idle_watch.paid_bytes)
         self._pass()
+
+    def _promote(self) -> None:
+        """Have the jobs that writes stall for go before their turn, or no longer."""
+        relief = self._tree.relief
+        if relief != self._promoted:
+            self._promoted = relief
+            self._background.promote(self._directory, relief)
 
     def _submit(
         self,
