@@ -20,7 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lsmproc.config import LSMConfig
+    from lsmproc.checkpoint import CheckpointInfo
+    from lsmproc.config import LSMConfig, OptionChange
+    from lsmproc.destruction import destroy
     from lsmproc.env import Env
     from lsmproc.errors import (
         BackgroundError,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackgroundError",
+    "CheckpointInfo",
     "ClosedError",
     "CompactionResult",
     "ConfigError",
@@ -69,6 +72,7 @@ __all__ = [
     "LockedError",
     "NoSpaceError",
     "NotAStoreError",
+    "OptionChange",
     "ReadOnlyError",
     "RecordTooLargeError",
     "Snapshot",
@@ -77,6 +81,7 @@ __all__ = [
     "WorkerDiedError",
     "WriteBatch",
     "WriteStallTimeout",
+    "destroy",
     "format_stats",
     "open",
     "repair_store",
@@ -85,6 +90,7 @@ __all__ = [
 
 # Where the names that are not errors live.
 _HOMES = {
+    "CheckpointInfo": "lsmproc.checkpoint",
     "CompactionResult": "lsmproc.maintenance_results",
     "DBIterator": "lsmproc.iterators.db_iterator",
     "Entry": "lsmproc.read_view",
@@ -95,7 +101,9 @@ _HOMES = {
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",
+    "OptionChange": "lsmproc.config",
     "WriteBatch": "lsmproc.write_batch",
+    "destroy": "lsmproc.destruction",
     "format_stats": "lsmproc.statistics",
     "repair_store": "lsmproc.repair.store_repair",
     "verify_store": "lsmproc.verification",

@@ -25,6 +25,9 @@ def collect_stats(parts: StoreParts) -> Stats:
     write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
     log_bytes, syncs = (parts.log.bytes, parts.log.syncs) if parts.log is not None else (0, 0)
     view = write_path.view
+    log_segments = 1
+    if parts.log is None:  # Read-only: what was replayed is all there is.
+        log_segments, log_bytes = len(parts.replayed_log), sum(parts.replayed_log)
     error = parts.maintenance.error
     idle_compactions, idle_bytes = parts.statistics.idle_compactions
     return Stats(
@@ -38,7 +41,7 @@ def collect_stats(parts: StoreParts) -> Stats:
             sum(segment.end for each in view.immutables for segment in each.segments),
         ),
         wal=WalStats(
-            1 + sum(len(each.segments) for each in view.immutables),
+            log_segments + sum(len(each.segments) for each in view.immutables),
             log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
             syncs,
         ),

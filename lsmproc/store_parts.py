@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
+from lsmproc.auto_rate import Load
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.config import LSMConfig, OptionChange
@@ -82,6 +83,8 @@ class StoreParts:
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs: FileSystem = opened.fs
         self.lock: DirectoryLock = opened.lock
+        # Bytes of each segment that was replayed.
+        self.replayed_log: tuple[int, ...] = tuple(segment.end.end for segment in opened.replayed.segments)
         self.option_changes: tuple[OptionChange, ...] = ()  # against the opening before
         self.version_set: VersionSet = opened.version_set
         self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
@@ -201,6 +204,7 @@ class StoreParts:
                 self.maintenance.close()
                 self.env.ticker.remove(self._tick)
                 self.env.memtable_budget.leave(self._memtables)
+                self.env.pacer.forget(self)
                 if self.owns_env:
                     self.env.close(timeout)
                 if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
@@ -290,6 +294,9 @@ class StoreParts:
             self.write_path.rotate()
 
     def _tick(self) -> None:
+        if self.log is not None:
+            ingested = self.log.rotated_bytes + self.log.current.end
+            self.env.pacer.observe(self, Load(ingested, self.tree.debt_bytes, self.controller.stall.excess))
         self._sync_if_due()
         self.maintenance.tick()
         self.maintenance.tick_idle()

@@ -8,7 +8,24 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from lsmproc.cli import config, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, verify
+from lsmproc.cli import (
+    config,
+    delete,
+    demo,
+    doctor,
+    dump,
+    get,
+    info,
+    load,
+    maintenance,
+    put,
+    repair,
+    scan,
+    shell,
+    stats,
+    stress,
+    verify,
+)
 from lsmproc.cli.exit_codes import DESCRIPTION
 
 _EPILOG = f"""\
@@ -18,6 +35,7 @@ examples:
   lsmproc get  /tmp/store user:1
   lsmproc scan /tmp/store --prefix user: --json
   lsmproc dump records /tmp/store | lsmproc load /tmp/copy
+  lsmproc checkpoint /tmp/store /tmp/monday     a copy in a moment, out of hard links
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
@@ -26,6 +44,11 @@ examples:
 {DESCRIPTION}
 "lsmproc COMMAND --help" tells more. Progress and colours appear on a terminal only; NO_COLOR=1 turns colours off.
 """
+
+_COMMANDS = (
+    *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
+    *(info, stats, maintenance, verify, repair, doctor, config, stress),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -38,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, put, get, delete, scan, load, dump, stats, verify, repair, doctor, config, stress):
+    for command in _COMMANDS:
         command.add_to(commands)
     return parser
 
