@@ -192,7 +192,9 @@ class Env:
         settings = self.settings.replace(**changes)
         before, self._settings = self.settings, settings
         self.flush_workers, self.compaction_workers = settings.flush_workers, settings.compaction_workers
-        self.background.set_workers(settings.flush_workers, settings.compaction_workers)
+        counts = (settings.flush_workers, settings.compaction_workers)
+        if counts != (before.flush_workers, before.compaction_workers):
+            self.background.set_workers(*counts)
         if _placements(settings) != _placements(before):
             self.background.place_workers(*_placements(settings))
         if settings.rate_limit_bytes_per_sec != before.rate_limit_bytes_per_sec:
