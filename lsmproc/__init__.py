@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         WorkerDiedError,
         WriteStallTimeout,
     )
+    from lsmproc.events.event import Event
+    from lsmproc.events.subscription import Subscription
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
     from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from lsmproc.snapshot import Snapshot
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
+    from lsmproc.store_status import StoreStatus, read_events, read_status
     from lsmproc.verification import verify_store
     from lsmproc.write_batch import WriteBatch
 
@@ -64,6 +67,7 @@ __all__ = [
     "Entry",
     "Env",
     "Error",
+    "Event",
     "FlushResult",
     "ForkedHandleError",
     "LSMConfig",
@@ -78,12 +82,16 @@ __all__ = [
     "Snapshot",
     "Stats",
     "StorageError",
+    "StoreStatus",
+    "Subscription",
     "WorkerDiedError",
     "WriteBatch",
     "WriteStallTimeout",
     "destroy",
     "format_stats",
     "open",
+    "read_events",
+    "read_status",
     "repair_store",
     "verify_store",
 ]
@@ -95,6 +103,7 @@ _HOMES = {
     "DBIterator": "lsmproc.iterators.db_iterator",
     "Entry": "lsmproc.read_view",
     "Env": "lsmproc.env",
+    "Event": "lsmproc.events.event",
     "FlushResult": "lsmproc.maintenance_results",
     "LSMConfig": "lsmproc.config",
     "LSMStore": "lsmproc.store",
@@ -102,9 +111,13 @@ _HOMES = {
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",
     "OptionChange": "lsmproc.config",
+    "StoreStatus": "lsmproc.store_status",
+    "Subscription": "lsmproc.events.subscription",
     "WriteBatch": "lsmproc.write_batch",
     "destroy": "lsmproc.destruction",
     "format_stats": "lsmproc.statistics",
+    "read_events": "lsmproc.store_status",
+    "read_status": "lsmproc.store_status",
     "repair_store": "lsmproc.repair.store_repair",
     "verify_store": "lsmproc.verification",
 }

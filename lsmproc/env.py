@@ -10,6 +10,7 @@ A store opened without an ``env`` makes a private one from its own options and c
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 from collections.abc import Callable
@@ -35,6 +36,9 @@ from lsmproc.workers.thread_background import ThreadBackground
 
 if TYPE_CHECKING:
     from lsmproc.protocols import Background
+
+# Without it, Python would print warnings of a library whose host has not configured logging.
+logging.getLogger("lsmproc").addHandler(logging.NullHandler())
 
 _CLOSE_SECONDS = 5.0
 _FEWEST_OPEN_FILES = 4

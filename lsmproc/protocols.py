@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lsmproc.compaction.compaction import Compaction
+    from lsmproc.events.event import Event
     from lsmproc.formats.log_format import LogHeader
     from lsmproc.formats.messages import (
         CompactionDone,
@@ -290,6 +291,12 @@ class Background(Protocol):
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each worker is doing."""
+
+    def watch(self, publish: Callable[[Event], None]) -> None:
+        """Publish what happens to worker processes, WorkerStarted and WorkerDied, until ``unwatch``."""
+
+    def unwatch(self, publish: Callable[[Event], None]) -> None:
+        """End ``watch``. Harmless if it was not begun."""
 
     def close(self, timeout: float) -> None:
         """Stop all workers; requests not answered yet are answered with JobFailed. Idempotent."""

@@ -119,6 +119,9 @@ class WorkerStats:
     job: str = ""
     restarts: int = 0
     jobs_done: int = 0
+    job_bytes_written: int = 0  # by the running job, as of about a second ago
+    job_bytes: int = 0  # it reads; what it writes is mostly less
+    job_seconds: float = 0.0  # since it was handed over
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from lsmproc.write_batch import WriteBatch
 
 if TYPE_CHECKING:
     from lsmproc.env import Env
+    from lsmproc.events.event import Event
+    from lsmproc.events.subscription import Subscription
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.mapping import StoreMapping
     from lsmproc.prefixed_store import PrefixedStore
@@ -64,7 +66,7 @@ class LSMStore:
             StorageError: the operating system refused a file operation.
         """
         check_arguments(config, env, lock_wait_seconds)
-        self._parts = parts = StoreParts(config, env, lock_wait_seconds)
+        self._parts = parts = StoreParts(config, env, lock_wait_seconds, collect_stats)
         self._write_path = parts.write_path
         self._statistics = parts.statistics
         self._syncs = config.wal_sync == "every_write"
@@ -418,6 +420,18 @@ class LSMStore:
     def live_files(self) -> list[LiveFile]:
         """The tables of the store, upper levels first."""
         return [LiveFile.of(level, file) for level, file in self._write_path.view.version.files()]
+
+    def subscribe(self, callback: Callable[[Event], object]) -> Subscription:
+        """Call ``callback`` with every event from now on: flushes, compactions, stalls, workers, errors, tables.
+
+        The kinds of events are the classes of ``lsmproc.events.event``. They come in order, on one thread of this
+        store, never while a write waits for them. A callback that raises is logged and goes on with the next event; one
+        that is too slow loses events and is told how many (EventsDropped). The subscription is a context manager and
+        ends with the store. The events also stand in the file LOG: see ``LSMConfig.event_log``.
+
+        Raises TypeError, ClosedError.
+        """
+        return self._parts.watch.subscribe(callback)
 
     @property
     def env(self) -> Env:

@@ -13,13 +13,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lsmproc.auto_rate import Load
-from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
-from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.config.option_changes import written_settings
+from lsmproc.configured_parts import controller_options, make_picker, table_options
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
-from lsmproc.formats.messages import TableOptions
+from lsmproc.events.store_watch import StoreWatch
 from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
 from lsmproc.maintenance.tree import Tree
@@ -34,11 +33,14 @@ from lsmproc.statistics import Statistics
 from lsmproc.storage.mapped_wal import MappedWal
 from lsmproc.storage.table_cache import TableCache
 from lsmproc.storage.wal_writer import PwriteWal
-from lsmproc.write_controller import WriteController, WriteControllerOptions
+from lsmproc.write_controller import WriteController
 from lsmproc.write_path import WritePath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lsmproc.protocols import CompactionPicker, Wal
+    from lsmproc.statistics import Stats
     from lsmproc.storage.directory_lock import DirectoryLock
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.version_set import VersionSet
@@ -62,8 +64,18 @@ MEMTABLES: dict[str, type[DictMemtable | SortedDictMemtable]] = {
 class StoreParts:
     """Everything behind one LSMStore. Holds no reference to it, so that a forgotten store can be collected."""
 
-    def __init__(self, config: LSMConfig, env: Env | None, lock_wait_seconds: float) -> None:
-        """Open the directory and assemble; see recovery.open_directory for what it raises."""
+    def __init__(
+        self,
+        config: LSMConfig,
+        env: Env | None,
+        lock_wait_seconds: float,
+        collect: Callable[[StoreParts], Stats],
+    ) -> None:
+        """Open the directory and assemble; see recovery.open_directory for what it raises.
+
+        ``collect`` gives the statistics of these parts, for the page STATUS.
+        """
+        self._collect = lambda: collect(self).to_json_dict()
         self.config = config
         self.owns_env: bool = env is None
         if env is not None:
@@ -71,6 +83,7 @@ class StoreParts:
         self.env: Env = env if env is not None else Env.of(config)
         self.statistics: Statistics = Statistics()
         inline = self.env.kind == "inline"
+        self.watch: StoreWatch = StoreWatch(config, ticks=not inline)
         self.controller: WriteController = WriteController(
             controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
@@ -87,14 +100,21 @@ class StoreParts:
         self.replayed_log: tuple[int, ...] = tuple(segment.end.end for segment in opened.replayed.segments)
         self.option_changes: tuple[OptionChange, ...] = ()  # against the opening before
         self.version_set: VersionSet = opened.version_set
-        self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files)
+        self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files, self.watch.damaged)
         self.log: LogSegments | None = None
         try:
             if opened.wal is not None:
                 self.log = self._make_log(opened, opened.wal)
             self.write_path: WritePath = self._make_write_path(opened)
             self.tree: Tree = Tree(
-                self.fs, self.version_set, self.tables, self.log, self.write_path, self.picker, self.controller
+                self.fs,
+                self.version_set,
+                self.tables,
+                self.log,
+                self.write_path,
+                self.picker,
+                self.controller,
+                self.watch.publish,
             )
             self.maintenance: Maintenance = self._make_maintenance(opened)
             self._begin_service(opened)
@@ -148,10 +168,14 @@ class StoreParts:
             compaction_workers=lambda: self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
             idle_after_seconds=None if idle_ms is None else idle_ms / 1000,
+            publish=self.watch.publish,
         )
 
     def _begin_service(self, opened: OpenedDirectory) -> None:
         """From here on writes and background work go on, or are refused for good."""
+        self.watch.begin(
+            self.fs, self.config, self._collect, self._pulse, opened.last_sequence, opened.version_set.current
+        )
         if self.config.read_only:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
@@ -164,6 +188,7 @@ class StoreParts:
             self._flush_leftovers()
         self._ready = True
         self.env.memtable_budget.join(self._memtables)
+        self.env.background.watch(self.watch.publish)
         if self.env.kind != "inline":
             self._start_ticking()
 
@@ -201,7 +226,9 @@ class StoreParts:
                 return
             _open_stores().discard(self)
             try:
+                self.watch.closing()
                 self.maintenance.close()
+                self.env.background.unwatch(self.watch.publish)
                 self.env.ticker.remove(self._tick)
                 self.env.memtable_budget.leave(self._memtables)
                 self.env.pacer.forget(self)
@@ -218,6 +245,7 @@ class StoreParts:
     def _end(self, timeout: float) -> None:
         """Give everything back once nothing uses it any more."""
         if not self.maintenance.wait_quiet(timeout):
+            self.watch.close()
             self.closed = True
             raise TimeoutError(
                 f"{self.fs.path}: background work is still changing the store after {timeout} s; "
@@ -231,6 +259,7 @@ class StoreParts:
         with ExitStack() as stack:
             stack.callback(self.fs.shut)
             stack.callback(self.lock.close)
+            stack.callback(self.watch.close)
             stack.callback(self.version_set.close)
             stack.callback(self.tables.close, _closed_error)
             if self.log is not None:
@@ -251,6 +280,7 @@ class StoreParts:
 
         self.write_path.forked(make_error)
         self.maintenance.forked(make_error())
+        self.watch.forked()
         self.tables.forked(make_error)
         if self.log is not None:
             self.log.forked()
@@ -263,6 +293,7 @@ class StoreParts:
             # There is no ticker to do it. A failure is the store's; the write that led here has been committed.
             with suppress(Error):
                 self._sync_if_due()
+            self.watch.write_log()
 
     def _flush_leftovers(self) -> None:
         """Put what was replayed into one table, so that the log does not grow by a segment at each opening."""
@@ -297,9 +328,17 @@ class StoreParts:
         if self.log is not None:
             ingested = self.log.rotated_bytes + self.log.current.end
             self.env.pacer.observe(self, Load(ingested, self.tree.debt_bytes, self.controller.stall.excess))
-        self._sync_if_due()
-        self.maintenance.tick()
-        self.maintenance.tick_idle()
+        try:
+            self._sync_if_due()
+            self.maintenance.tick()
+            self.maintenance.tick_idle()
+        finally:
+            self.watch.tick(self.controller.failure)
+
+    def _pulse(self) -> object:
+        """Something that differs from before whenever the store has done anything, or is doing it."""
+        running = self.statistics.uptime_seconds if self.maintenance.running else 0.0
+        return (self.write_path.last_sequence, self.statistics.reads, self.env.rate_limiter.bytes_per_second, running)
 
     def _sync_if_due(self) -> None:
         now = time.monotonic()
@@ -314,49 +353,8 @@ class StoreParts:
         return max(0, self.fs.now_ns() - seconds * 1_000_000_000) if seconds else _NO_RETENTION
 
 
-def table_options(config: LSMConfig, level: int, bottommost: bool) -> TableOptions:
-    """How a table of ``level`` is written; ``bottommost`` says that nothing lies below it."""
-    bits = config.bloom_bits_per_key
-    compression = config.bottommost_compression if bottommost else None
-    return TableOptions(
-        table_format=config.table_format,
-        block_bytes=config.block_bytes,
-        compression=compression or config.compression,
-        filter_kind=config.filter,
-        filter_bits_per_key=bits[min(level, len(bits) - 1)] if config.filter != "none" else 0,
-        max_file_bytes=config.sstable_max_bytes,
-    )
-
-
 def _closed_error() -> ClosedError:
     return ClosedError("the store is closed; open it again with lsmproc.open()")
-
-
-def controller_options(config: LSMConfig) -> WriteControllerOptions:
-    """At which backlog writes slow down and stop."""
-    return WriteControllerOptions(
-        max_immutable_memtables=config.max_immutable_memtables,
-        level0_slowdown_writes_trigger=config.level0_slowdown_writes_trigger,
-        level0_stop_writes_trigger=config.level0_stop_writes_trigger,
-        soft_pending_compaction_bytes=config.soft_pending_compaction_bytes,
-        hard_pending_compaction_bytes=config.hard_pending_compaction_bytes,
-    )
-
-
-def make_picker(config: LSMConfig) -> CompactionPicker:
-    """Who decides what is compacted."""
-    if config.compaction_style == "tiered":
-        return TieredPicker(TieredOptions(run_count_trigger=config.level0_compaction_trigger))
-    return LeveledPicker(
-        LeveledOptions(
-            level0_compaction_trigger=config.level0_compaction_trigger,
-            level0_slowdown_writes_trigger=config.level0_slowdown_writes_trigger,
-            level_base_bytes=config.level_base_bytes,
-            level_size_multiplier=config.level_size_multiplier,
-            max_file_bytes=config.sstable_max_bytes,
-            soft_pending_compaction_bytes=config.soft_pending_compaction_bytes,
-        )
-    )
 
 
 @cache

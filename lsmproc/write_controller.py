@@ -254,6 +254,12 @@ class WriteController:
             self.engaged = True
             self._changed.notify_all()
 
+    @property
+    def failure(self) -> Exception | None:
+        """What every write raises since :meth:`abort`; None before."""
+        make_error = self._make_error
+        return None if make_error is None else make_error()
+
     def resume(self) -> None:
         """Take back an :meth:`abort`: the background works again."""
         with self._lock:

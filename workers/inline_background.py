@@ -14,6 +14,7 @@ from functools import partial
 
 from lsmproc.compaction.job import JobCancelled
 from lsmproc.errors import ClosedError, ForkedHandleError
+from lsmproc.events.event import Event
 from lsmproc.formats.messages import FlushRequest
 from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
@@ -82,6 +83,12 @@ class InlineBackground:
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """None: there are no workers."""
         return ()
+
+    def watch(self, publish: Callable[[Event], None]) -> None:
+        """Nothing to tell: there are no processes."""
+
+    def unwatch(self, publish: Callable[[Event], None]) -> None:
+        """Nothing to end."""
 
     def close(self, timeout: float) -> None:
         """See Background.close. A job running on another thread is cancelled; ``timeout`` is not needed."""

@@ -87,6 +87,19 @@ def closed(request: Request) -> JobFailed:
     return JobFailed(request.job, request.attempt, "ClosedError", message, "", retriable=False)
 
 
+def input_bytes(request: Request) -> int:
+    """Bytes of the files that the job reads. One of several parts of a compaction reads some tables in part only."""
+    if isinstance(request, FlushRequest):
+        return sum(segment.end for segment in request.segments)
+    start, stop = request.start, request.stop
+    return sum(
+        file.size
+        for run in request.runs
+        for file in run
+        if (start is None or file.largest >= start) and (stop is None or file.smallest < stop)
+    )
+
+
 def describe(request: Request) -> str:
     """The job in words, with its input files: for reports, logs and errors."""
     if isinstance(request, FlushRequest):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lsmproc.errors import ConfigError
+from lsmproc.events.event import Event
 from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.job_queue import Job
@@ -90,6 +91,14 @@ class ProcessBackground:
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each worker is doing; empty before the first job."""
         return self._supervisor.reports()
+
+    def watch(self, publish: Callable[[Event], None]) -> None:
+        """See Background.watch. Publishes on the supervisor's thread."""
+        self._supervisor.watch(publish)
+
+    def unwatch(self, publish: Callable[[Event], None]) -> None:
+        """See Background.unwatch."""
+        self._supervisor.unwatch(publish)
 
     def close(self, timeout: float) -> None:
         """See Background.close. No process is left afterwards."""

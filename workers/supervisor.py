@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from lsmproc.errors import ClosedError, CorruptionError, ForkedHandleError
+from lsmproc.events.event import Event, WorkerDied, WorkerStarted
 from lsmproc.formats.messages import (
     CompactionDone,
     FlushDone,
@@ -27,6 +28,7 @@ from lsmproc.formats.messages import (
     Grant,
     GrantRequest,
     JobFailed,
+    LogRecord,
     Message,
     Pace,
     Progress,
@@ -41,6 +43,7 @@ from lsmproc.workers.message_queue import QueueEndedError
 from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import pipe_above_stderr
 from lsmproc.workers.worker import Worker
+from lsmproc.workers.worker_logging import log_again
 from lsmproc.workers.worker_pool import WorkerPool
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
 
@@ -70,6 +73,7 @@ class Supervisor:
         self._wake_fds = (-1, -1)
         self._close_deadline: float | None = None
         self._paced = limiter.bytes_per_second is not None
+        self._watchers: tuple[Callable[[Event], None], ...] = ()
 
     def submit(self, job: Job) -> None:
         """Run a job. Raises ClosedError after ``close``; its ``on_reply`` is not called then."""
@@ -98,6 +102,16 @@ class Supervisor:
     def reports(self) -> tuple[WorkerReport, ...]:
         """Every worker at this moment."""
         return tuple(worker.report() for pool in self._pools for worker in pool.workers)
+
+    def watch(self, publish: Callable[[Event], None]) -> None:
+        """Publish the starts and deaths of workers from now on; callable from any thread, as ``unwatch`` is."""
+        with self._lock:
+            self._watchers = (*self._watchers, publish)
+
+    def unwatch(self, publish: Callable[[Event], None]) -> None:
+        """Publish them there no more."""
+        with self._lock:
+            self._watchers = tuple(each for each in self._watchers if each != publish)
 
     def close(self, timeout: float) -> None:
         """Stop all workers within ``timeout`` seconds, then kill what is left; unanswered jobs get JobFailed.
@@ -299,8 +313,9 @@ class Supervisor:
 
     def _take(self, pool: WorkerPool, worker: Worker, message: Message) -> None:
         match message:
-            case Ready():
+            case Ready(pid):
                 pool.ready(worker)
+                self._publish(WorkerStarted(worker=worker.name, pid=pid, restarts=worker.restarts))
             case GrantRequest(_, size):
                 if worker.paused:
                     worker.withheld_bytes += size
@@ -311,8 +326,10 @@ class Supervisor:
                 self._limiter.cancel(worker)
                 if (job := pool.done(worker)) is not None:
                     self._answer(job, message)
-            case Progress():
-                pass  # That it was sent is all it says.
+            case Progress(_, bytes_written):
+                worker.bytes_written = bytes_written
+            case LogRecord():
+                _call(partial(log_again, worker.name, worker.report().pid, message))
             case _:
                 logging.getLogger("lsmproc.workers").error(
                     "worker %s sent a %s and is killed", worker.name, type(message).__name__
@@ -325,6 +342,10 @@ class Supervisor:
             return
         self._receive(pool, worker)
         self._limiter.cancel(worker)
+        if not worker.stopping:
+            pid = worker.report().pid or 0
+            job_text = "" if worker.job is None else describe(worker.job.request)
+            self._publish(WorkerDied(worker=worker.name, pid=pid, job=job_text))
         if (job := worker.job) is not None and not worker.stopping:
             logging.getLogger("lsmproc.workers").warning(
                 "worker %s died during %s, attempt %d", worker.name, describe(job.request), job.request.attempt
@@ -361,6 +382,10 @@ class Supervisor:
         with self._lock:
             fds, self._wake_fds = self._wake_fds, (-1, -1)
         fork_guard().close(*fds)
+
+    def _publish(self, event: Event) -> None:
+        for publish in self._watchers:
+            _call(partial(publish, event))
 
     def _answer(self, job: Job, reply: Reply) -> None:
         _call(partial(job.on_reply, reply))

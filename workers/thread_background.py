@@ -17,6 +17,7 @@ from functools import partial
 
 from lsmproc.compaction.job import JobCancelled
 from lsmproc.errors import ClosedError, ForkedHandleError
+from lsmproc.events.event import Event
 from lsmproc.formats.messages import FlushRequest
 from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
@@ -96,6 +97,12 @@ class ThreadBackground:
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each thread is doing; empty before the first job."""
         return (*self._flushers.reports(), *self._compactors.reports())
+
+    def watch(self, publish: Callable[[Event], None]) -> None:
+        """Nothing to tell: there are no processes."""
+
+    def unwatch(self, publish: Callable[[Event], None]) -> None:
+        """Nothing to end."""
 
     def close(self, timeout: float) -> None:
         """See Background.close. A job notices at its next grant; one that does not in time is left to its thread."""

@@ -5,19 +5,22 @@ The process may die; the worker, with its name and counts, is started again.
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lsmproc.formats.messages import Message, Stop
 from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
-from lsmproc.workers.job_run import describe
+from lsmproc.workers.job_run import describe, input_bytes
 from lsmproc.workers.message_queue import MessageReader, MessageWriter
 from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import SpawnedProcess, pipe_above_stderr
 from lsmproc.workers.worker_process import run_worker
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
 
-PROGRESS_SECONDS = 10.0  # how often a busy worker gives a sign of life
+PROGRESS_SECONDS = 1.0  # how often a busy worker gives a sign of life
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +36,13 @@ class Worker:
     """One worker of one kind. Used by the supervisor's thread only, but for ``report`` and ``kill``."""
 
     def __init__(
-        self, kind: str, number: int, runner_name: str, niceness: int, progress_seconds: float = PROGRESS_SECONDS
+        self,
+        kind: str,
+        number: int,
+        runner_name: str,
+        niceness: int,
+        progress_seconds: float = PROGRESS_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Describe a worker; ``start`` starts its process, which tells so often that its job gets on."""
         self.kind = kind
@@ -48,6 +57,9 @@ class Worker:
         self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
         self.restarts: int = 0
         self.jobs_done = 0
+        self.bytes_written = 0  # of the running job, as far as its process has told
+        self.job_began = 0.0
+        self._clock = clock
         self._runner_name = runner_name
         self.niceness = niceness
         self.outdated = False  # its process is to be replaced after its job
@@ -67,7 +79,14 @@ class Worker:
                 process = SpawnedProcess(
                     f"lsmproc-{self.name}",
                     run_worker,
-                    (self._runner_name, request_read, reply_write, self.niceness, self._progress_seconds),
+                    (
+                        self._runner_name,
+                        request_read,
+                        reply_write,
+                        self.niceness,
+                        self._progress_seconds,
+                        logging.getLogger("lsmproc").getEffectiveLevel(),
+                    ),
                     (request_read, reply_write),
                 )
             except BaseException:
@@ -146,6 +165,9 @@ class Worker:
             "" if job is None else describe(job.request) + (", paused for upper work" if self.paused else ""),
             self.restarts,
             self.jobs_done,
+            self.bytes_written if job is not None else 0,
+            0 if job is None else input_bytes(job.request),
+            0.0 if job is None else self._clock() - self.job_began,
         )
 
     def _alive(self) -> _Life:

@@ -210,7 +210,7 @@ class WorkerPool:
         except ValueError as error:
             return [(job, _not_run(job, type(error).__name__, str(error), retriable=False))]
         else:
-            worker.job = job
+            worker.job, worker.job_began, worker.bytes_written = job, self._clock(), 0
         worker.state = WorkerState.BUSY
         worker.silent_looks = 0
         return []

@@ -17,6 +17,7 @@ import select
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 
 from lsmproc.compaction.job import JobCancelled
 from lsmproc.formats.messages import (
@@ -24,6 +25,7 @@ from lsmproc.formats.messages import (
     FlushRequest,
     Grant,
     GrantRequest,
+    JobFailed,
     Message,
     Pace,
     Progress,
@@ -33,25 +35,33 @@ from lsmproc.formats.messages import (
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.workers.group_signals import ignore_group_signals
 from lsmproc.workers.job_run import Reply, failed, load_runner, run_job
+from lsmproc.workers.log_forwarding import DEBUG, ERROR, LogForwarder
 from lsmproc.workers.message_queue import MessageReader, MessageWriter, QueueEndedError
 
 # The pipe's end tells of the owner's death within milliseconds. Should a stray copy of the pipe hide it, the
 # parent's number does, this much later.
 PARENT_CHECK_SECONDS = 5.0
 
+_LOGGER = "lsmproc.workers.jobs"
 
-def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int, progress_seconds: float) -> None:
+
+def run_worker(
+    runner_name: str, request_fd: int, reply_fd: int, niceness: int, progress_seconds: float, log_level: int
+) -> None:
     """Serve the owner until it says stop or is gone: the target of the new process.
 
-    ``progress_seconds``: how often to tell that a job gets on.
+    ``progress_seconds``: how often to tell that a job gets on. ``log_level``: from which on what is logged here is
+    told to the owner.
     """
     ignore_group_signals()
     if sys.stderr is not None:
         faulthandler.enable()
     if niceness:
         os.nice(niceness)
+    forwarder = LogForwarder(log_level)
+    forwarder.hear_warnings()
     runner = load_runner(runner_name)
-    owner = _Owner(MessageReader(request_fd), MessageWriter(reply_fd), progress_seconds)
+    owner = _Owner(MessageReader(request_fd), MessageWriter(reply_fd), progress_seconds, forwarder)
     # Jobs make millions of tuples and lists and no cycles, so the collector would only walk them again and again. It
     # runs between jobs instead, and never over what the imports made.
     gc.collect()
@@ -64,6 +74,9 @@ def run_worker(runner_name: str, request_fd: int, reply_fd: int, niceness: int, 
             reply = run_job(runner, request, owner.grant, PosixFileSystem)
             if reply is None:
                 return
+            if isinstance(reply, JobFailed):
+                forwarder.say(_LOGGER, ERROR, reply.traceback)
+            forwarder.say(_LOGGER, DEBUG, f"job {request.job}, attempt {request.attempt}: {type(reply).__name__}")
             owner.answer(request, reply)
             del request, reply
             gc.collect()
@@ -78,7 +91,11 @@ class _OwnerGoneError(Exception):
 class _Owner:
     """The worker's side of its two queues."""
 
-    def __init__(self, reader: MessageReader, writer: MessageWriter, progress_seconds: float) -> None:
+    def __init__(
+        self, reader: MessageReader, writer: MessageWriter, progress_seconds: float, forwarder: LogForwarder
+    ) -> None:
+        self._forwarder = forwarder
+        self._written = 0  # bytes, by the running job
         self._progress_seconds = progress_seconds
         self._progress_at = 0.0  # when to send the next sign of life
         self._reader = reader
@@ -97,18 +114,22 @@ class _Owner:
 
     def next_request(self) -> FlushRequest | CompactionRequest:
         """Wait for the next request."""
+        self._tell_records()
         while not self._requests:
             self._take_messages(PARENT_CHECK_SECONDS)
         request = self._requests.popleft()
         self._job = request.job
+        self._written = 0
         self._progress_at = time.monotonic() + self._progress_seconds
         return request
 
     def grant(self, size: int) -> None:
         """Return when ``size`` bytes may be written. Raises JobCancelled when there is nobody to write them for."""
         try:
+            self._forwarder.hear_loggers()
             self._take_messages(0.0)
             self._tell_progress()
+            self._written += size
             if not self._paced or not size:
                 return
             self._granted = 0
@@ -121,7 +142,10 @@ class _Owner:
 
     def answer(self, request: FlushRequest | CompactionRequest, reply: Reply) -> None:
         """Send the answer, or why it cannot be sent."""
+        if not isinstance(reply, JobFailed):
+            reply = replace(reply, cost=replace(reply.cost, pid=os.getpid()))
         try:
+            self._tell_records()
             self.send(reply)
         except ValueError as error:
             self.send(failed(request, error))
@@ -145,7 +169,12 @@ class _Owner:
         now = time.monotonic()
         if now >= self._progress_at:
             self._progress_at = now + self._progress_seconds
-            self.send(Progress(self._job))
+            self._tell_records()
+            self.send(Progress(self._job, self._written))
+
+    def _tell_records(self) -> None:
+        for record in self._forwarder.take():
+            self.send(record)
 
     def _take_messages(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for something to happen and take it in."""

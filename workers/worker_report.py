@@ -26,3 +26,6 @@ class WorkerReport:
     job: str  # the running job in words, or ""
     restarts: int  # how often its process died and was started again
     jobs_done: int
+    job_bytes_written: int = 0  # by the running job, as of about a second ago
+    job_bytes: int = 0  # it reads; what it writes is mostly less
+    job_seconds: float = 0.0  # since it was handed over

@@ -24,6 +24,7 @@ from lsmproc.cli import (
     shell,
     stats,
     stress,
+    top,
     verify,
 )
 from lsmproc.cli.exit_codes import DESCRIPTION
@@ -36,6 +37,7 @@ examples:
   lsmproc scan /tmp/store --prefix user: --json
   lsmproc dump records /tmp/store | lsmproc load /tmp/copy
   lsmproc checkpoint /tmp/store /tmp/monday     a copy in a moment, out of hard links
+  lsmproc top /tmp/store                        watch an open store: levels, workers, stalls, events
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
@@ -47,7 +49,7 @@ examples:
 
 _COMMANDS = (
     *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
-    *(info, stats, maintenance, verify, repair, doctor, config, stress),
+    *(info, stats, top, maintenance, verify, repair, doctor, config, stress),
 )
 
 

@@ -308,3 +308,36 @@ class StoreSettings:
         when="'never' where every byte written counts. Only used with 'leveled', and with processes or threads.",
         costs="Up to 5 bytes written for each byte of level 0, and one core's time, while the store takes no writes.",
     )
+    # Watching it run
+
+    event_log: Literal["auto", "on", "off"] = choice(
+        "auto",
+        "auto",
+        "on",
+        "off",
+        what="Whether events (flushes, compactions, stalls, deaths of workers) are written to the file LOG.",
+        when="'off' where nothing may be written that is not needed; 'auto' is off with background = 'inline'.",
+        costs="About 300 bytes for each event, written four times a second at most and never synced.",
+    )
+    event_log_max_bytes: int = size(
+        4 * MIB,
+        low=KIB,
+        high=GIB,
+        what="Size at which LOG becomes LOG.old.1 and a new one is begun.",
+        when="Raise to keep a longer history in one file.",
+        costs="Disk space of this much for LOG and for each old one.",
+    )
+    event_log_old_files: int = count(
+        4,
+        low=0,
+        high=16,
+        what="How many old event logs are kept.",
+        when="Raise to look further back.",
+        costs="Disk space of event_log_max_bytes each.",
+    )
+    status_page: bool = flag(
+        True,
+        what="Rewrite the file STATUS about once a second, for lsmproc top and other programs; not with 'inline'.",
+        when="Turn off where a write a second is too much, as on a disk that should sleep.",
+        costs="Less than 1 ms of CPU time a second; it is not synced. Nothing for stores open for less than a second.",
+    )

@@ -8,7 +8,8 @@
     000012.wal           one segment of the write-ahead log
     000013.sst           one table
     tmp/3-17-1-0.sst     output of a background job (epoch, job, attempt, output) until the owner renames it
-    STATUS, LOG          live figures, events
+    STATUS               live figures
+    LOG, LOG.old.1       events; the higher its number, the older an old log is
     OPTIONS              the settings that the store was opened with last
 
 A file number is used once, ever, across all kinds, so a name never means two different files.
@@ -25,9 +26,12 @@ STATUS = "STATUS"
 EVENT_LOG = "LOG"
 OPTIONS = "OPTIONS"
 TMP_DIRECTORY = "tmp"
+MAX_OLD_EVENT_LOGS = 16
+
+_OLD_EVENT_LOGS = tuple(f"{EVENT_LOG}.old.{number}" for number in range(1, MAX_OLD_EVENT_LOGS + 1))
 
 # What stands in a store's directory besides numbered files. mkfs makes the last one, where the directory is a mount.
-UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, OPTIONS, TMP_DIRECTORY, "lost+found"})
+UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, *_OLD_EVENT_LOGS, OPTIONS, TMP_DIRECTORY, "lost+found"})
 
 
 class FileKind(Enum):
@@ -53,6 +57,11 @@ def wal_name(number: int) -> str:
 def table_name(number: int) -> str:
     """Name of the table ``number``."""
     return f"{number:06d}.sst"
+
+
+def old_event_log_name(age: int) -> str:
+    """Name of the event log that was LOG before the last ``age`` rotations, 1 to MAX_OLD_EVENT_LOGS."""
+    return _OLD_EVENT_LOGS[age - 1]
 
 
 def manifest_name(number: int) -> str:

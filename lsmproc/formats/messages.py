@@ -4,7 +4,7 @@ Messages are frozen dataclasses of plain data. On the wire a message is one msgp
 of at most ``MAX_MESSAGE_BYTES``; nothing is pickled, so a hostile or damaged message can only fail to decode.
 
 The owner sends FlushRequest, CompactionRequest, Grant, Pace and Stop; a worker answers with Ready, FlushDone,
-CompactionDone, JobFailed, GrantRequest and Progress.
+CompactionDone, JobFailed, GrantRequest, Progress and LogRecord.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class JobCost:
     bytes_written: int
     seconds: float
     cpu_seconds: float
+    pid: int = 0  # of the process that did it, filled in there; 0 where the job ran in the owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,16 @@ class Progress:
     """Worker to owner, from time to time: the job gets on. A worker that sends nothing at all is taken for hung."""
 
     job: int
+    bytes_written: int  # so far, by this attempt
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """Worker to owner, at any time: what a logger said there; the owner's logger of that name says it again."""
+
+    logger: str
+    level: int  # of the logging module
+    text: str
 
 
 Message = (
@@ -188,6 +199,7 @@ Message = (
     | Pace
     | Stop
     | Progress
+    | LogRecord
 )
 
 # The position in this tuple is on the wire: append only.
@@ -203,6 +215,7 @@ _KINDS: tuple[type, ...] = (
     Pace,
     Stop,
     Progress,
+    LogRecord,
 )
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 

@@ -15,13 +15,24 @@ from typing import TYPE_CHECKING
 
 from lsmproc.compaction.key_ranges import grandparents, ranges_below, split
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
-from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, JobFailed, JobOutput, TableOptions
+from lsmproc.events.event import TablesMoved, ignore
+from lsmproc.formats.messages import (
+    CompactionDone,
+    CompactionRequest,
+    FlushDone,
+    JobCost,
+    JobFailed,
+    JobOutput,
+    TableOptions,
+)
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.maintenance.submission import Submit, background_closed, passing_error
+from lsmproc.maintenance.compaction_events import compaction_begun, compaction_finished
+from lsmproc.maintenance.submission import Submit, background_closed, passing_error, publish_failure
 from lsmproc.protocols import Priority
 
 if TYPE_CHECKING:
     from lsmproc.compaction.compaction import Compaction
+    from lsmproc.events.event import Event
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
     from lsmproc.protocols import CompactionPicker
@@ -55,6 +66,8 @@ class _Running:
     outputs: dict[int, tuple[JobOutput, ...]] = field(default_factory=dict)  # by part
     failure: JobFailed | None = None
     seconds: float = 0.0
+    job: int = 0  # of the first part
+    costs: list[JobCost] = field(default_factory=list)
 
     @property
     def is_deeper(self) -> bool:
@@ -81,6 +94,7 @@ class CompactionSchedule:
         retries: Retries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
+        publish: Callable[[Event], None] = ignore,
     ) -> None:
         """Run up to ``workers()`` compactions or parts of one at once; ``on_change`` is called after each answer."""
         self._fs = fs
@@ -96,6 +110,7 @@ class CompactionSchedule:
         self.retries = retries
         self._on_change = on_change
         self._on_error = on_error
+        self._publish = publish
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
         self.pauses = 0  # blocks in which only manual compactions are started
@@ -202,9 +217,12 @@ class CompactionSchedule:
         priority = Priority.DEEPER if compaction.inputs[0][0] or compaction.idle else Priority.LEVEL0
         below = grandparents(version, compaction)
         droppable_below = self._droppable_below()
+        jobs = [self._new_job() for _ in parts]
+        running.job = jobs[0]
+        self._publish(compaction_begun(running.job, len(parts), compaction, manual=manual is not None))
         for part, (start, stop) in enumerate(parts):
             request = CompactionRequest(
-                self._new_job(),
+                jobs[part],
                 1,
                 self._fs.path,
                 self._epoch,
@@ -242,6 +260,14 @@ class CompactionSchedule:
             self._statistics.record_move(compaction.output_level, compaction.input_bytes)
             if compaction.idle:
                 self._statistics.record_idle_compaction(0)
+            self._publish(
+                TablesMoved(
+                    output_level=compaction.output_level,
+                    tables=tuple(file.number for _, file in compaction.files),
+                    bytes=compaction.input_bytes,
+                    reason=compaction.reason,
+                )
+            )
 
     def _answered(self, running: _Running, part: int, reply: CompactionDone | FlushDone | JobFailed) -> None:
         running.waiting -= 1
@@ -250,6 +276,7 @@ class CompactionSchedule:
         if isinstance(reply, CompactionDone):
             running.outputs[part] = reply.outputs
             running.seconds += reply.cost.seconds
+            running.costs.append(reply.cost)
         elif isinstance(reply, JobFailed):
             running.failure = reply
         if not running.waiting:
@@ -293,12 +320,14 @@ class CompactionSchedule:
         )
         if compaction.idle:
             self._statistics.record_idle_compaction(sum(file.size for file in files))
+        self._publish(compaction_finished(running.job, compaction, files, running.costs))
 
     def _failed(self, running: _Running, failure: JobFailed) -> None:
         if failure.error == "ClosedError":
             self._on_error(background_closed(failure))
             return
         self._statistics.record_failure()
+        publish_failure(self._publish, "compaction", failure)
         died = failure.error == "WorkerDiedError"
         kind = WorkerDiedError if died else BackgroundError
         error = kind(failure.message, job=running.compaction.reason, remote_traceback=failure.traceback)

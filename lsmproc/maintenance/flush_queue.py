@@ -7,11 +7,13 @@ installed in the order of the memtables, oldest first, because the order of leve
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import BackgroundError, Error, WorkerDiedError
+from lsmproc.events.event import FlushBegun, FlushFinished, JobFailing, ignore
 from lsmproc.formats.file_names import job_output_name
 from lsmproc.formats.messages import (
     CompactionDone,
@@ -23,11 +25,12 @@ from lsmproc.formats.messages import (
     TableOptions,
 )
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.maintenance.submission import Submit, background_closed, passing_error
+from lsmproc.maintenance.submission import Submit, background_closed, passing_error, publish_failure
 from lsmproc.protocols import Priority
 from lsmproc.storage.tables import create_table
 
 if TYPE_CHECKING:
+    from lsmproc.events.event import Event
     from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
@@ -59,8 +62,10 @@ class FlushQueue:
         obsolete: ObsoleteEntries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
+        publish: Callable[[Event], None] = ignore,
     ) -> None:
         """Run up to ``limit()`` flushes at once, with ``options()``; ``on_change`` is called after each answer."""
+        self._publish = publish
         self._fs = fs
         self._tree = tree
         self._write_path = write_path
@@ -93,6 +98,14 @@ class FlushQueue:
                     immutable.segments,
                     self._options(),
                     paced=False,
+                )
+                self._publish(
+                    FlushBegun(
+                        job=request.job,
+                        segments=tuple(segment.number for segment in immutable.segments),
+                        bytes=sum(segment.end for segment in immutable.segments),
+                        records=len(immutable.memtable.entries),
+                    )
                 )
                 self._submit(
                     request,
@@ -143,6 +156,7 @@ class FlushQueue:
                 for output in done.outputs:
                     self._tree.remove_file(output.temporary_name)  # Unless it has got its final name.
                 text = str(error)
+                self._publish(JobFailing(kind="flush", error=type(error).__name__, message=text))
                 self._give_back(immutable, error if isinstance(error, Error) else BackgroundError(text), text)
                 return
             del self._running[immutable]
@@ -160,12 +174,24 @@ class FlushQueue:
             segments=segments if files else None,
         )
         self._tree.change(edit, immutable)
-        self._statistics.record_flush(
-            sum(file.raw_bytes for file in files), sum(file.size for file in files), done.cost.seconds
+        raw_bytes, size = sum(file.raw_bytes for file in files), sum(file.size for file in files)
+        self._statistics.record_flush(raw_bytes, size, done.cost.seconds)
+        self._publish(
+            FlushFinished(
+                job=done.job,
+                tables=tuple(file.number for file in files),
+                records=sum(file.entries for file in files),
+                raw_bytes=raw_bytes,
+                bytes=size,
+                seconds=done.cost.seconds,
+                cpu_seconds=done.cost.cpu_seconds,
+                worker_pid=done.cost.pid or os.getpid(),
+            )
         )
 
     def _failed(self, immutable: ImmutableMemtable, failure: JobFailed) -> None:
         self._statistics.record_failure()
+        publish_failure(self._publish, "flush", failure)
         if failure.error == "ClosedError":
             del self._running[immutable]
             self._on_error(background_closed(failure))

@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import BackgroundError, ClosedError, Error, StorageError, copy_of
+from lsmproc.events.event import BackgroundFailed, ignore
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.idle_watch import IdleWatch
@@ -23,6 +24,7 @@ from lsmproc.maintenance.retries import Retries
 from lsmproc.maintenance.submission import background_closed
 
 if TYPE_CHECKING:
+    from lsmproc.events.event import Event
     from lsmproc.formats.messages import (
         CompactionDone,
         CompactionRequest,
@@ -63,12 +65,14 @@ class Maintenance:
         prepare_spare: Callable[[], None] | None,
         idle_after_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        publish: Callable[[Event], None] = ignore,
     ) -> None:
         """Start nothing yet.
 
         ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted; after
         ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
         """
+        self._publish = publish
         self._tree = tree
         self._write_path = write_path
         self._background = background
@@ -77,11 +81,8 @@ class Maintenance:
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._idle = False
-        self._closing = False
+        self._idle = self._closing = self._read_only = False
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
-        self._read_only = False
-        self._directory = fs.path
         self._promoted: frozenset[Priority] = frozenset()
         self._error: Error | None = None
         self._obsolete = ObsoleteEntries(self._call_soon)
@@ -103,6 +104,7 @@ class Maintenance:
             obsolete=self._obsolete,
             on_change=self._pass,
             on_error=self._fail,
+            publish=publish,
         )
         self._compactions = CompactionSchedule(
             fs,
@@ -118,6 +120,7 @@ class Maintenance:
             retries=Retries(clock),
             on_change=self._pass,
             on_error=self._fail,
+            publish=publish,
         )
 
     def wake(self) -> None:
@@ -246,7 +249,7 @@ class Maintenance:
         self._compactions.give_up(closed)
         if self._promoted:
             with suppress(ClosedError):
-                self._background.promote(self._directory, frozenset())
+                self._background.promote(self._tree.directory, frozenset())
 
     def _pass(self) -> None:
         """Start what should run next, then tell those who wait."""
@@ -286,7 +289,7 @@ class Maintenance:
         relief = self._tree.relief
         if relief != self._promoted:
             self._promoted = relief
-            self._background.promote(self._directory, relief)
+            self._background.promote(self._tree.directory, relief)
 
     def _submit(
         self,
@@ -336,8 +339,11 @@ class Maintenance:
     def _fail(self, error: Error) -> None:
         """Background work cannot go on: writes raise from now on, reads go on."""
         with self._lock:
+            first = self._error is None
             self._error = self._error or error
             self._changed.notify_all()
+        if first:
+            self._publish(BackgroundFailed(error=type(error).__name__, message=str(error)))
         self._write_path.fail(error)
         self._compactions.give_up(error)
 

@@ -6,7 +6,8 @@ import errno
 from collections.abc import Callable
 from typing import Protocol
 
-from lsmproc.errors import BackgroundError, Error, NoSpaceError
+from lsmproc.errors import BackgroundError, CorruptionError, Error, NoSpaceError
+from lsmproc.events.event import CorruptionFound, Event, JobFailing
 from lsmproc.formats.messages import CompactionDone, CompactionRequest, FlushDone, FlushRequest, JobFailed
 from lsmproc.protocols import Priority
 
@@ -22,6 +23,14 @@ class Submit(Protocol):
         /,
     ) -> None:
         """Hand over ``request``; ``on_reply`` gets the answer on the background's callback thread."""
+
+
+def publish_failure(publish: Callable[[Event], None], kind: str, failure: JobFailed) -> None:
+    """Tell of an attempt at a job that failed, and of the damage it has met, if that was why."""
+    publish(JobFailing(kind=kind, error=failure.error, message=failure.message))
+    if failure.error == CorruptionError.__name__:
+        # The file is named in the words only: they are all that comes from a worker.
+        publish(CorruptionFound(file=None, offset=None, message=failure.message))
 
 
 def background_closed(failure: JobFailed | None = None) -> BackgroundError:

@@ -20,11 +20,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lsmproc.errors import Error, StorageError
+from lsmproc.events.event import StallChanged, TableCreated, TableDeleted, ignore
 from lsmproc.formats.file_names import TMP_DIRECTORY, job_of_output, table_name, wal_name
 from lsmproc.protocols import Priority
-from lsmproc.write_controller import Backlog, StallReason
+from lsmproc.write_controller import Backlog, Stall, StallReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lsmproc.events.event import Event
     from lsmproc.formats.messages import JobOutput, SegmentEnd
     from lsmproc.formats.version_edit import FileMetadata, VersionEdit
     from lsmproc.log_segments import LogSegments
@@ -55,8 +59,9 @@ class Tree:
         write_path: WritePath,
         picker: CompactionPicker,
         controller: WriteController,
+        publish: Callable[[Event], None] = ignore,
     ) -> None:
-        """Change what ``version_set`` records and show it to readers through ``write_path``."""
+        """Change what ``version_set`` records, show it to readers through ``write_path``, and tell of it."""
         self._fs = fs
         self._version_set = version_set
         self._tables = tables
@@ -67,6 +72,8 @@ class Tree:
         self.debt_bytes: int = picker.debt_bytes(version_set.current)
         self._adopted: set[int] = set()  # numbers of outputs that have their final names but no manifest names yet
         self._backlog_lock = threading.Lock()
+        self._publish = publish
+        self._stall = Stall()
 
     @property
     def version(self) -> Version:
@@ -82,6 +89,11 @@ class Tree:
         """Reckon the debt as ``picker`` does from now on."""
         self._picker = picker
         self.debt_bytes = picker.debt_bytes(self.version)
+
+    @property
+    def directory(self) -> str:
+        """Where the store is."""
+        return self._fs.path
 
     @property
     def relief(self) -> frozenset[Priority]:
@@ -112,13 +124,24 @@ class Tree:
         self.update_backlog()
         if flushed is not None:
             self._remove_segments(flushed.segments)
+        removed = {number for _, number in edit.removed}  # and added again: moved to another level
+        for level, file in edit.added:
+            if file.number not in removed:
+                self._publish(TableCreated(number=file.number, level=level, bytes=file.size, records=file.entries))
         self.remove_obsolete()
 
     def update_backlog(self) -> None:
         """Let the write controller know what is waiting."""
         with self._backlog_lock:  # What was read last must be what is told last.
             immutables = len(self._write_path.view.immutables)
-            self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
+            stall = self._controller.update(Backlog(immutables, len(self.version.levels[0]), self.debt_bytes))
+            if stall is not None:
+                before, self._stall = self._stall, stall
+                self._publish(
+                    StallChanged(
+                        before=before.state.value, after=stall.state.value, reason=stall.reason.value, text=stall.text
+                    )
+                )
         self._write_path.stall_changed()
 
     def report_trouble(self, flushes: Error | None, compactions: Error | None) -> None:
@@ -130,6 +153,7 @@ class Tree:
         for number in self._version_set.take_obsolete():
             self._tables.drop(number)
             self.remove_file(table_name(number))
+            self._publish(TableDeleted(number=number))
 
     def remove_file(self, name: str) -> None:
         """Remove a file that nothing names. If that fails the file is an orphan, which the next open removes."""

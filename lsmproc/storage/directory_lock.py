@@ -120,6 +120,15 @@ class DirectoryLock:
 
 def owner_of(fs: FileSystem) -> str:
     """What the LOCK file tells of the holder, or of the last one, in words; empty when it tells nothing."""
+    owner = owner_described(fs)
+    try:
+        return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
+    except KeyError:
+        return ""
+
+
+def owner_described(fs: FileSystem) -> dict[str, object]:
+    """As ``owner_of``, as fields: pid, host, command and since; empty when the file tells nothing."""
     try:
         fd = fs.open(LOCK, READ)
         try:
@@ -127,12 +136,12 @@ def owner_of(fs: FileSystem) -> str:
         finally:
             fs.close(fd)
     except OSError:
-        return ""
+        return {}
     try:
         owner = json.loads(text)
-        return f"pid {owner['pid']} on {owner['host']} ({owner['command']}) since {owner['since']}"
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    except (ValueError, RecursionError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def _refusal(path: str, owner: str) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.block_cache import BlockCache
     from lsmproc.storage.file_system import FileSystem
+    from lsmproc.storage.table_input import OnDamage
 
 _PART_RECORDS = 64
 
@@ -116,10 +117,11 @@ class PlainTableReader:
         *,
         cache: BlockCache | None,  # noqa: ARG002 (everything is resident; same signature as every reader)
         open_files: OpenFiles,
+        on_damage: OnDamage | None = None,
     ) -> None:
         """Read the table ``name``, which the manifest describes as ``metadata``. Opens nothing yet."""
         self.metadata = metadata
-        self._input = TableInput(fs, metadata, name, open_files)
+        self._input = TableInput(fs, metadata, name, open_files, on_damage)
         self._loading = Lock()
         self._records: dict[bytes, bytes | None] | None = None
         self._sequences: list[int] = []

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lsmproc.errors import CorruptionError
 from lsmproc.formats.file_names import table_name
 from lsmproc.storage.tables import open_table
 
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
     from lsmproc.storage.block_cache import BlockCache
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.open_file import OpenFiles
+    from lsmproc.storage.table_input import OnDamage
 
 
 class TableCache:
     """Hands out readers. Thread-safe."""
 
-    def __init__(self, fs: FileSystem, cache: BlockCache, open_files: OpenFiles) -> None:
-        """Read tables of ``fs``, with blocks and descriptors from pools that other stores may share."""
+    def __init__(
+        self, fs: FileSystem, cache: BlockCache, open_files: OpenFiles, on_damage: OnDamage | None = None
+    ) -> None:
+        """Read tables of ``fs``, with blocks and descriptors from pools that other stores may share.
+
+        ``on_damage`` is told of damage as it is found, besides whoever reads.
+        """
+        self._on_damage = on_damage
         self._fs = fs
         self._cache = cache
         self._open_files = open_files
@@ -41,8 +49,7 @@ class TableCache:
                 if self._make_error is not None:
                     raise self._make_error()
                 if reader is None:
-                    name = table_name(file.number)
-                    reader = open_table(self._fs, file, name, cache=self._cache, open_files=self._open_files)
+                    reader = self._open(file, table_name(file.number))
                     self._readers[file.number] = reader
         return reader
 
@@ -52,6 +59,21 @@ class TableCache:
             reader = self._readers.pop(number, None)
         if reader is not None:
             reader.close()
+
+    def _open(self, file: FileMetadata, name: str) -> TableReader:
+        try:
+            return open_table(
+                self._fs,
+                file,
+                name,
+                cache=self._cache,
+                open_files=self._open_files,
+                on_damage=self._on_damage,
+            )
+        except CorruptionError as error:
+            if self._on_damage is not None:
+                self._on_damage(error)
+            raise
 
     def forked(self, make_error: Callable[[], Exception]) -> None:
         """In a forked child: give out no reader. Those that are out share their descriptors with the parent."""

@@ -24,11 +24,13 @@ from lsmproc.storage.file_system import storage_error
 from lsmproc.storage.table_output import TableTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.open_file import OpenFile, OpenFiles
+
+    OnDamage = Callable[[CorruptionError], None]
 
 _READ_BYTES = 1 << 20
 
@@ -40,8 +42,16 @@ _SECTION_OVERHEAD = 1024
 class TableInput:
     """One table file, opened when first read. Thread-safe."""
 
-    def __init__(self, fs: FileSystem, metadata: FileMetadata, name: str, open_files: OpenFiles) -> None:
-        """Bind to the file; opens nothing yet."""
+    def __init__(
+        self,
+        fs: FileSystem,
+        metadata: FileMetadata,
+        name: str,
+        open_files: OpenFiles,
+        on_damage: OnDamage | None = None,
+    ) -> None:
+        """Bind to the file; opens nothing yet. ``on_damage`` is told of each error that ``damage`` makes."""
+        self._on_damage = on_damage
         self.file: OpenFile | None = None  # the pool may take it away at any time
         self.name = name
         self._fs = fs
@@ -85,7 +95,10 @@ class TableInput:
 
     def damage(self, error: Exception | str, offset: int | None = None) -> CorruptionError:
         """The error to raise for damage found in this file."""
-        return CorruptionError(str(error), file=self.name, offset=offset)
+        damage = CorruptionError(str(error), file=self.name, offset=offset)
+        if self._on_damage is not None:
+            self._on_damage(damage)
+        return damage
 
     def load_footer(self, magic: bytes) -> tuple[Footer, Properties]:
         """Footer and properties; raises CorruptionError unless they are those of the table in the manifest."""

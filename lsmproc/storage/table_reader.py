@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from lsmproc.formats.version_edit import FileMetadata
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.open_file import OpenFiles
+    from lsmproc.storage.table_input import OnDamage
 
 # Blocks that verify reads at a time.
 _VERIFY_BLOCKS = 64
@@ -64,11 +65,18 @@ class BlockTableReader:
     """See TableReader."""
 
     def __init__(
-        self, fs: FileSystem, metadata: FileMetadata, name: str, *, cache: BlockCache | None, open_files: OpenFiles
+        self,
+        fs: FileSystem,
+        metadata: FileMetadata,
+        name: str,
+        *,
+        cache: BlockCache | None,
+        open_files: OpenFiles,
+        on_damage: OnDamage | None = None,
     ) -> None:
         """Read the table ``name``, which the manifest describes as ``metadata``. Opens nothing yet."""
         self.metadata = metadata
-        self._input = TableInput(fs, metadata, name, open_files)
+        self._input = TableInput(fs, metadata, name, open_files, on_damage)
         # Without a budget nothing stays in it, but it counts.
         self._cache = BlockCache(0) if cache is None else cache
         self._loading = Lock()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lsmproc.protocols import TableBuilder, TableReader
     from lsmproc.storage.block_cache import BlockCache
     from lsmproc.storage.open_file import OpenFiles
+    from lsmproc.storage.table_input import OnDamage
 
 
 def create_table(
@@ -33,9 +34,18 @@ def create_table(
 
 
 def open_table(
-    fs: FileSystem, metadata: FileMetadata, name: str, *, cache: BlockCache | None, open_files: OpenFiles
+    fs: FileSystem,
+    metadata: FileMetadata,
+    name: str,
+    *,
+    cache: BlockCache | None,
+    open_files: OpenFiles,
+    on_damage: OnDamage | None = None,
 ) -> TableReader:
-    """A reader for the table ``name``. Looks at the file's size and magic; the rest is loaded at first use."""
+    """A reader for the table ``name``. Looks at the file's size and magic; the rest is loaded at first use.
+
+    ``on_damage`` is told of damage that the reader finds later; what is found here is raised only.
+    """
     try:
         fd = fs.open(name, READ)
     except FileNotFoundError as error:
@@ -51,7 +61,7 @@ def open_table(
         problem = f"the file has {size} bytes, but the manifest describes a table of {metadata.size}"
         raise CorruptionError(problem, file=name)
     if magic == BLOCK_TABLE_MAGIC:
-        return BlockTableReader(fs, metadata, name, cache=cache, open_files=open_files)
+        return BlockTableReader(fs, metadata, name, cache=cache, open_files=open_files, on_damage=on_damage)
     if magic == PLAIN_TABLE_MAGIC:
-        return PlainTableReader(fs, metadata, name, cache=cache, open_files=open_files)
+        return PlainTableReader(fs, metadata, name, cache=cache, open_files=open_files, on_damage=on_damage)
     raise CorruptionError("the file does not end with a table's footer", file=name, offset=max(0, size - FOOTER.size))

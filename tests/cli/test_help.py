@@ -23,6 +23,7 @@ COMMANDS = (
     "load",
     "dump",
     "stats",
+    "top",
     "verify",
     "repair",
     "doctor",

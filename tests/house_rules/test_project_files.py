@@ -18,6 +18,7 @@ TOP_LEVEL = {
     "SECURITY.md",
     "bench",
     "configs",
+    "docs",
     "lsmproc",
     "pyproject.toml",
     "tests",

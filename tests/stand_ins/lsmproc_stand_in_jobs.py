@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ ANSWER_AT_LENGTH = 8  # with an answer of some MiB, which takes many writes to t
 ANSWER_TOO_LONG = 9  # with an answer above the limit of a message
 HANG = 10  # never look at anything again
 MODULES = 11  # leave the names of all imported modules in the file "modules"
+LOG = 12  # say a word to a logger, and warn
 
 HOLD_DEADLINE_SECONDS = 30.0
 _TABLE = FileMetadata(0, 1, 1, 1, b"a", b"z", 1, 0, 1, 1, 2)
@@ -91,6 +93,8 @@ def run(request: Request, grant: Callable[[int], None], open_file_system: object
             threading.Event().wait(HOLD_DEADLINE_SECONDS)
         case 11:
             (directory / "modules").write_text("\n".join(sorted(sys.modules)))
+        case 12:
+            _speak(request, grant)
     done = FlushDone if isinstance(request, FlushRequest) else CompactionDone
     return done(request.job, request.attempt, outputs, _COST)
 
@@ -112,6 +116,14 @@ def _hold(directory: Path, grant: Callable[[int], None]) -> None:
     while not (directory / "release").exists() and time.monotonic() < deadline:
         grant(0)
         pause.wait(0.002)
+
+
+def _speak(request: Request, grant: Callable[[int], None]) -> None:
+    import logging
+
+    grant(0)
+    logging.getLogger("lsmproc.stand_in").info("a word from job %d", request.job)
+    warnings.warn("a stand-in warns", UserWarning, stacklevel=1)
 
 
 def _write(size: int, grant: Callable[[int], None]) -> None:
