@@ -1,8 +1,8 @@
-"""``python -m bench``."""
+"""``python -m lsmproc.bench``, or in a checkout ``python -m bench``: the same as ``lsmproc bench``."""
 
 import sys
 
-from bench.command_line import main
+from lsmproc.bench.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.summary import BY_NAME, Figure, Spread, Summary, better_by, shown
-from bench.systems import OURS
-from bench.table import aligned
+from lsmproc.bench.summary import BY_NAME, Figure, Spread, Summary, better_by, shown
+from lsmproc.bench.systems import OURS
+from lsmproc.bench.text_table import aligned
 
 _COMPARED = ("rate", "done_rate", "p99", "p999", "worst", "cpu", "foreground", "memory", "space")
 

@@ -1,4 +1,4 @@
-"""``python -m bench.crash``: writes records into a store and kills itself, so that the next open finds a full log.
+"""``python -m lsmproc.bench.crash``: writes records into a store and kills itself: the next open finds a full log.
 
 The job is a JSON object on standard input: system, directory, settings, count.
 """
@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 
-from bench.records import RecordMaker
-from bench.settings import Settings
-from bench.systems import opener
-from bench.systems.system import StoreOptions
+from lsmproc.bench.records import RecordMaker
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.systems import opener
+from lsmproc.bench.systems.system import StoreOptions
 
 
 def main() -> None:

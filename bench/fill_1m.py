@@ -1,4 +1,4 @@
-"""``python -m bench.fill_1m``: the loading promise, on one screen.
+"""``python -m lsmproc.bench.fill_1m``: the loading promise, on one screen.
 
 1,000,000 puts in random order, 16-byte keys, 100-byte values, every system with its default options and no sync:
 the put loop at least as fast as plyvel's in the same run, resident memory of the owner below 500 MB, worst single
@@ -11,11 +11,11 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from bench.command_line import measure
-from bench.settings import RECORD_COUNT, Settings
-from bench.summary import BY_NAME, Summary
-from bench.systems import OURS, installed
-from bench.table import report
+from lsmproc.bench.settings import RECORD_COUNT, Settings
+from lsmproc.bench.summary import BY_NAME, Summary
+from lsmproc.bench.systems import OURS, installed
+from lsmproc.bench.table import report
+from lsmproc.bench.table_run import measure, new_run
 
 _NUM = 10 * RECORD_COUNT
 _WORKLOAD = "fillrandom"
@@ -26,12 +26,15 @@ _WORST_MICROSECONDS = 100_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, judge."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fill_1m", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lsmproc.bench.fill_1m", description=__doc__)
     parser.add_argument("--num", type=int, default=_NUM)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     systems = [name for name in (OURS, _PEER, "rocksdict") if installed(name)]
-    run = measure(Settings(num=options.num, defaults=True), systems, [_WORKLOAD], options.rounds)
+    run = measure(new_run(Settings(num=options.num, defaults=True)), systems, [_WORKLOAD], options.rounds)
+    if run["failed"]:
+        print(*run["failed"], sep="\n", file=sys.stderr)
+        return 1
     summary = Summary(run["results"])
     print(report(run, summary) + "\n")
     kept = True

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from bench.workloads.work import Work
+from lsmproc.bench.workloads.work import Work
 
 _MAX_POINTS = 400
 _WARM_SHARE = 5  # one chunk in so many

@@ -1,15 +1,16 @@
-"""``python -m bench.micro [NAME ...]``: runs the micro-benchmarks, ``micro_<name>.py``, each in a process of its own.
+"""``lsmproc bench micro``: runs the micro-benchmarks, ``micro_<name>.py``, each in a process of its own.
 
-They time the inner steps, so that a slow-down seen in a workload has an address. Options after ``--`` go to each.
+They time the inner steps, so that a slow-down seen in a workload has an address.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from lsmproc.bench.child import command, environment
+from lsmproc.bench.errors import OptionError
 
 _HERE = Path(__file__).parent
 _PREFIX = "micro_"
@@ -20,24 +21,14 @@ def names() -> list[str]:
     return sorted(path.stem.removeprefix(_PREFIX) for path in _HERE.glob(f"{_PREFIX}*.py"))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run those that are named, or all; the first exit status that is not 0."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    split = given.index("--") if "--" in given else len(given)
-    wanted, passed_on = given[:split] or names(), given[split + 1 :]
-    unknown = sorted(set(wanted) - set(names()))
-    if unknown:
-        print(f"there is no micro-benchmark {', '.join(unknown)}; choose from {', '.join(names())}", file=sys.stderr)
-        return 2
-    path = os.pathsep.join(filter(None, (str(_HERE.parent), os.environ.get("PYTHONPATH"))))
+def run_micro(text: str | None, options: Sequence[str] = ()) -> int:
+    """Run those with this text in their names, or all; the first exit status that is not 0. Raises OptionError."""
+    wanted = [name for name in names() if text is None or text in name]
+    if not wanted:
+        raise OptionError(f"--only {text}: there is no such micro-benchmark; choose from {', '.join(names())}")
     status = 0
     for name in wanted:
         print(f"--- {name}", flush=True)
-        script = str(_HERE / f"{_PREFIX}{name}.py")
-        done = subprocess.run([sys.executable, script, *passed_on], env=os.environ | {"PYTHONPATH": path}, check=False)
+        done = subprocess.run(command(f"{_PREFIX}{name}", *options), env=environment(), check=False)
         status = status or done.returncode
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,9 @@
 """How late an event loop is while a store works hard: its calls made from the loop, and through ``lsmproc.aio``.
 
-``python -m bench.micro aio``: 16 tasks write 100-byte values with a sync each (``sync``), write as fast as the store
-takes them with small memtables, so that writes stall (``stalls``), or read keys of tables that memory does not hold
-(``reads``). Beside them a heartbeat wakes up every millisecond and notes how late it is. Prints operations per second
-and the heartbeat's lateness at the 50th and 99th percentile and the worst, in milliseconds.
+``lsmproc bench micro --only aio``: 16 tasks write 100-byte values with a sync each (``sync``), write as fast as the
+store takes them with small memtables, so that writes stall (``stalls``), or read keys of tables that memory does not
+hold (``reads``). Beside them a heartbeat wakes up every millisecond and notes how late it is. Prints operations per
+second and the heartbeat's lateness at the 50th and 99th percentile and the worst, in milliseconds.
 """
 
 from __future__ import annotations

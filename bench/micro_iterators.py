@@ -1,6 +1,6 @@
 """Micro-benchmarks of memtables and iterators: what they cost on top of reading and decoding tables.
 
-    python bench/micro_iterators.py [records]
+    python -m lsmproc.bench.micro_iterators [records]
 
 Tables are lists of decoded blocks in memory, so every figure is the price of the iterator itself. plyvel is measured
 beside it when it is installed: its figures include reading its own, freshly compacted, tables.

@@ -1,6 +1,6 @@
 """Times each inner step of tables: encode, decode, filter, point read, merge. Prints microseconds, best of several.
 
-Usage: ``python bench/micro_tables.py [--records 60000] [--rounds 7]``. Keys have 16 bytes, values 100, half random.
+Usage: ``python -m lsmproc.bench.micro_tables [--records 60000] [--rounds 7]``. 16-byte keys, 100-byte values.
 """
 
 from __future__ import annotations

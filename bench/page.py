@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
-from bench.plots import Series, bar_plot, line_plot
-from bench.summary import BY_NAME, FIGURES, Summary, shown
-from bench.systems import LSM_PEERS, OURS
-from bench.workloads import WORKLOADS
+from lsmproc.bench.comparison import compare
+from lsmproc.bench.plots import Series, bar_plot, line_plot
+from lsmproc.bench.summary import BY_NAME, FIGURES, Summary, shown
+from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.targets import TITLES, target_rows
+from lsmproc.bench.workloads import what
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222 }
@@ -22,13 +24,18 @@ svg text { font: 10px system-ui, sans-serif; fill: #444 } tr.ours td { font-weig
 """
 
 
-def page(run: dict[str, Any], summary: Summary) -> str:
-    """The whole page."""
-    parts = [*_head(run), *_ratios(summary)]
+def page(run: dict[str, Any], summary: Summary, old: dict[str, Any] | None = None) -> str:
+    """The whole page; with ``old``, another run that this one is compared with."""
+    parts = [*_head(run), *_targets(summary), *_ratios(summary), *_compared(run, old)]
     for workload in summary.workloads:
         parts += [*_table(workload, summary), '<div class="plots">', *_plots(workload, summary), "</div>"]
+    return whole_page("lsmproc and its peers", parts)
+
+
+def whole_page(title: str, parts: Iterable[str]) -> str:
+    """One document with the style of all pages."""
     body = "\n".join(part for part in parts if part)
-    head = f'<meta charset="utf-8"><title>lsmproc and its peers</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
@@ -51,6 +58,21 @@ def _cells(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
+def _targets(summary: Summary) -> Iterator[str]:
+    rows = list(target_rows(summary))
+    if rows:
+        yield f"<h2>Targets</h2><table><tr>{''.join(f'<th>{title}</th>' for title in TITLES)}</tr>"
+        for row in rows:
+            style = ' style="color:#c8372d"' if row[-1] == "NOT REACHED" else ""
+            yield f"<tr{style}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        yield "</table>"
+
+
+def _compared(run: dict[str, Any], old: dict[str, Any] | None) -> Iterator[str]:
+    if old is not None:
+        yield f"<h2>Against an earlier run</h2><pre>{escape(compare(run, old))}</pre>"
+
+
 def _ratios(summary: Summary) -> Iterator[str]:
     if OURS not in summary.systems or not any(peer in summary.systems for peer in LSM_PEERS):
         return
@@ -64,7 +86,7 @@ def _ratios(summary: Summary) -> Iterator[str]:
 
 
 def _table(workload: str, summary: Summary) -> Iterator[str]:
-    yield f"<h2>{workload}</h2><p>{escape(WORKLOADS[workload].what)}</p><table>"
+    yield f"<h2>{workload}</h2><p>{escape(what(workload))}</p><table>"
     yield f"<tr><th>system</th>{''.join(f'<th>{figure.title}</th>' for figure in FIGURES)}<th>lsmproc is</th></tr>"
     for system in summary.systems:
         cells = [f"<td>{system}</td>"]
@@ -83,7 +105,8 @@ def _table(workload: str, summary: Summary) -> Iterator[str]:
 
 def _plots(workload: str, summary: Summary) -> Iterator[str]:
     """Of the last round: throughput of all systems in one plot, latency of each LSM system in its own."""
-    last = {system: summary.results(workload, system)[-1] for system in summary.systems}
+    by_system = {system: summary.results(workload, system) for system in summary.systems}
+    last = {system: results[-1] for system, results in by_system.items() if results}
     rates = [Series(name, [(at, rate) for at, rate in each["whole"]["timeline"]]) for name, each in last.items()]
     rates = [series for series in rates if len(series.points) > 1]
     if rates:

@@ -10,7 +10,11 @@ from html import escape
 COLOURS = {"lsmproc": "#c8372d", "plyvel": "#2f6fb3", "rocksdict": "#3a8f4d", "lmdb": "#8a5cb0", "sqlite3": "#b07d2b"}
 SHADES = {"flush": "#f2c14e", "compaction": "#9db8d9"}
 
-_WIDTH, _HEIGHT = 560, 220
+_PALETTE = (
+    *("#c8372d", "#2f6fb3", "#3a8f4d", "#8a5cb0", "#b07d2b", "#138a8a"),
+    *("#d0679d", "#5b5b5b", "#8fae2f", "#e08a3c", "#4a4fb5", "#a0522d"),
+)
+_WIDTH, _HEIGHT, _GROWTH_HEIGHT = 560, 220, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 34
 _BAR, _BAR_LEFT, _BAR_WIDTH = 16, 150, 640
 
@@ -27,7 +31,9 @@ class Series:
     dashed: bool = False
 
 
-def line_plot(title: str, series: Sequence[Series], spans: Sequence[tuple[float, float, str]], *, log: bool) -> str:
+def line_plot(
+    title: str, series: Sequence[Series], spans: Sequence[tuple[float, float, str]], *, log: bool = False
+) -> str:
     """Lines over seconds, the background work of one system behind them. A logarithmic scale leaves zeros out."""
     values = [value for each in series for _, value in each.points if value > 0 or not log]
     if not values:
@@ -40,6 +46,30 @@ def line_plot(title: str, series: Sequence[Series], spans: Sequence[tuple[float,
     parts += [_line(each, across, up, log=log) for each in series]
     parts.append(_text(_LEFT, _HEIGHT - 4, "seconds", "start"))
     return _figure(title, _WIDTH, _HEIGHT, parts, _legend(series, spans))
+
+
+def growth_plot(title: str, unit: str, series: Sequence[Series]) -> str:
+    """Lines over a count, both scales logarithmic, with a mark at each point: powers of the count are straight."""
+    points = [point for each in series for point in each.points if min(point) > 0]
+    if not points:
+        return ""
+    counts, values = sorted({count for count, _ in points}), [value for _, value in points]
+    low, high = min(values), max(*values, 1.01 * min(values))
+    across = _logarithmic(counts[0], counts[-1], _LEFT, _WIDTH - _RIGHT)
+    up = _logarithmic(low, high, _GROWTH_HEIGHT - _BOTTOM, _TOP)
+    parts = [_text(_LEFT, _GROWTH_HEIGHT - 4, unit, "start")]
+    parts += [_text(across(count), _GROWTH_HEIGHT - _BOTTOM + 14, f"{count:,.0f}", "middle") for count in counts]
+    for value in sorted({low, high, *_decades(low, high)}):
+        y = up(value)
+        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        parts.append(_text(_LEFT - 6, y + 4, f"{value:.3g}x", "end"))
+    colours = [_PALETTE[index % len(_PALETTE)] for index in range(len(series))]
+    for each, colour in zip(series, colours, strict=True):
+        places = [(across(count), up(value)) for count, value in each.points if min(count, value) > 0]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+    return _figure(title, _WIDTH, _GROWTH_HEIGHT, parts, _marks([each.name for each in series], colours))
 
 
 def bar_plot(title: str, bars: Sequence[tuple[str, float | None]]) -> str:
@@ -73,7 +103,12 @@ def _legend(series: Sequence[Series], spans: Sequence[tuple[float, float, str]])
     kinds = dict.fromkeys(kind for _, _, kind in spans)
     names = [(each.name, COLOURS.get(each.name.split()[0], "#333")) for each in series]
     names += [(kind, SHADES.get(kind, "#ddd")) for kind in kinds]
-    return "".join(f' <b style="color:{colour}">■</b>&#8239;{escape(name)}' for name, colour in names)
+    return _marks([name for name, _ in names], [colour for _, colour in names])
+
+
+def _marks(names: Sequence[str], colours: Sequence[str]) -> str:
+    pairs = zip(names, colours, strict=True)
+    return "".join(f' <b style="color:{colour}">■</b>&#8239;{escape(name)}' for name, colour in pairs)
 
 
 def _spans(spans: Sequence[tuple[float, float, str]], across: Scale) -> Iterator[str]:

@@ -14,7 +14,12 @@ _SECTOR_BYTES = 512  # the unit of st_blocks
 
 
 class MemorySampler:
-    """Resident memory of a process tree, from outside. Pages that processes share are counted in each of them."""
+    """Memory of a process tree, from outside: resident bytes at each look, the proportional share now and then.
+
+    Pages that processes share count in the resident bytes of each of them, and once in the sum of their proportional
+    shares (PSS). Those cost the kernel a walk over the page tables, milliseconds for a large process, and only Linux
+    has them.
+    """
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
@@ -22,29 +27,46 @@ class MemorySampler:
         self._refreshed = 0.0
         self.peak_bytes = 0
         self.owner_peak_bytes = 0
+        self.proportional_peak_bytes: int | None = 0  # None: the system does not tell
         self.process_count = 1
 
-    def reset(self) -> None:
-        """Forget the peaks."""
-        self.peak_bytes = self.owner_peak_bytes = 0
-        self.process_count = 1
-
-    def sample(self) -> None:
-        """Look once."""
+    def sample(self, *, thorough: bool = False) -> None:
+        """Look once; ``thorough`` looks at everything, whenever it was last looked at."""
         now = time.monotonic()
-        if now - self._refreshed > _REFRESH_SECONDS:
+        if thorough or now - self._refreshed > _REFRESH_SECONDS:
             self._refreshed = now
             with suppress(psutil.NoSuchProcess):
                 self._children = self._root.children(recursive=True)
+            self._sample_shares()
         owner = _resident(self._root)
         self.owner_peak_bytes = max(self.owner_peak_bytes, owner)
         self.peak_bytes = max(self.peak_bytes, owner + sum(map(_resident, self._children)))
         self.process_count = max(self.process_count, 1 + len(self._children))
 
+    def _sample_shares(self) -> None:
+        shares = [proportional_bytes(process) for process in (self._root, *self._children)]
+        known = [share for share in shares if share is not None]
+        if self.proportional_peak_bytes is not None:
+            peak = max(self.proportional_peak_bytes, sum(known))
+            self.proportional_peak_bytes = peak if len(known) == len(shares) else None
 
-def resident_bytes() -> int:
-    """Of this process alone."""
-    return _resident(psutil.Process())
+
+def proportional_bytes(process: psutil.Process) -> int | None:
+    """Its share of memory, pages of several processes divided among them; None where nobody tells, 0 if it ended."""
+    try:
+        share: int | None = getattr(process.memory_full_info(), "pss", None)
+        return share
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
+    except psutil.AccessDenied:
+        return None
+
+
+def tree_bytes() -> int:
+    """Memory of this process and its descendants now: proportional where it is told, resident elsewhere."""
+    processes = (psutil.Process(), *psutil.Process().children(recursive=True))
+    shares = [proportional_bytes(process) for process in processes]
+    return sum(_resident(process) if share is None else share for process, share in zip(processes, shares, strict=True))
 
 
 def cpu_seconds() -> float:
@@ -59,7 +81,10 @@ def cpu_seconds() -> float:
 
 
 def written_bytes() -> int | None:
-    """What this process and its living descendants sent towards the disk; None where the kernel does not count."""
+    """What this process and its descendants sent towards the disk; None where the kernel does not count.
+
+    Linux adds the counts of a process that ended to those of the parent that waited for it, so nothing is lost.
+    """
     total = 0
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         try:

@@ -9,8 +9,8 @@ import random
 from array import array
 from collections.abc import Iterable, Iterator
 
-from bench.settings import Settings
-from bench.zipfian import Zipfian
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.zipfian import Zipfian
 
 _POOL_BYTES = 1 << 20
 _PIECE_BYTES = 100  # compressible within one block of a table, and not beyond

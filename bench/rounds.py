@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from bench.process_tree import MemorySampler
-from bench.settings import Settings
-from bench.workloads import WORKLOADS
+from lsmproc.bench.child import command, environment
+from lsmproc.bench.errors import SessionFailedError
+from lsmproc.bench.process_tree import MemorySampler
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.workloads import WORKLOADS
 
 _SAMPLE_SECONDS = 0.02
 _EXIT_SECONDS = 30.0
-_ROOT = Path(__file__).parent.parent
 
 Tell = Callable[[str], None]
-
-
-class SessionFailedError(Exception):
-    """A session ended without a result; the message holds what it wrote to standard error."""
 
 
 class Rounds:
@@ -42,6 +38,7 @@ class Rounds:
         self._systems = tuple(systems)
         self._directory = Path(tempfile.mkdtemp(prefix="lsmproc-bench-", dir=directory))
         self._tell = tell
+        self.failed: list[str] = []  # what became of sessions that gave no result
         self.described: dict[str, dict[str, Any]] = {}  # by system: version and settings
 
     def __enter__(self) -> Self:
@@ -60,22 +57,44 @@ class Rounds:
             loading = self._settings
         for system in self._systems:
             self._tell(f"load {system}")
-            answer = self._run_session(system, "load", 0, self._loaded(system), loading)
+            answer = self._run_session(system, "load", 0, self.loaded(system), loading)
             self.described[system] = {key: answer[key] for key in ("version", "settings")}
 
-    def run(self, workloads: Sequence[str], rounds: int) -> list[dict[str, Any]]:
-        """The results of all sessions."""
-        results = []
+    def run(
+        self,
+        workloads: Sequence[str],
+        rounds: int,
+        done: AbstractSet[tuple[str, str, int]],
+        progress: Callable[[int], str],
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The results of all sessions, those of one round of one workload together.
+
+        Those in ``done`` are left out; ``progress`` tells how far the run is after so many sessions. One that fails
+        has no result, and is told of in ``failed``.
+        """
+        count = 0
         for number in range(rounds):
             for place, workload in enumerate(workloads):
                 turn = (number + place) % 2
+                results = []
                 for system in reversed(self._systems) if turn else self._systems:
-                    self._tell(f"round {number + 1} of {rounds}: {workload} {system}")
-                    result = self._run_session(system, workload, number, str(self._directory / "work"), self._settings)
+                    if (system, workload, number) in done:
+                        continue
+                    self._tell(f"round {number + 1} of {rounds}: {workload} {system}; {progress(count)}")
+                    count += 1
+                    place_of_work = str(self._directory / "work")
+                    try:
+                        result = self._run_session(system, workload, number, place_of_work, self._settings)
+                    except SessionFailedError as error:
+                        # One system that fails must not cost the figures of all others.
+                        self._tell(f"FAILED: {error}")
+                        self.failed.append(str(error))
+                        continue
                     results.append({"system": system, "workload": workload, "round": number} | result)
-        return results
+                yield results
 
-    def _loaded(self, system: str) -> str:
+    def loaded(self, system: str) -> str:
+        """Where the loaded store of a system is."""
         return str(self._directory / f"loaded-{system}")
 
     def _run_session(
@@ -88,7 +107,7 @@ class Rounds:
             "round": number,
             "settings": settings.to_json_dict(),
             "directory": directory,
-            "loaded": self._loaded(system),
+            "loaded": self.loaded(system),
         }
         with _started(job) as process:
             try:
@@ -103,14 +122,13 @@ class Rounds:
 @contextlib.contextmanager
 def _started(job: dict[str, Any]) -> Any:
     """A session's process with its job on its standard input."""
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.session"],
+        command("session"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=environment(),
     ) as process:
         assert process.stdin is not None
         process.stdin.write(json.dumps(job))
@@ -146,18 +164,19 @@ def _watch(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
             case "begin":
                 sampling = True
             case "end":
-                sampler.sample()
+                sampler.sample(thorough=True)
                 sampling = False
             case "result":
                 result = message
     for reader in readers:
         reader.join(_EXIT_SECONDS)
     if process.wait(_EXIT_SECONDS) != 0 or not result:
-        raise SessionFailedError(f"{name} failed:\n{''.join(errors)}")
+        raise SessionFailedError(f"{name} failed:\n{''.join(errors)}".rstrip())
     if "usage" in result:
         result["usage"] |= {
             "peak_bytes": sampler.peak_bytes,
             "owner_peak_bytes": sampler.owner_peak_bytes,
+            "proportional_peak_bytes": sampler.proportional_peak_bytes,
             "processes": sampler.process_count,
         }
     return result

@@ -1,4 +1,4 @@
-"""``python -m bench.session``: one system, one workload, in a process of its own.
+"""``python -m lsmproc.bench.session``: one system, one workload, in a process of its own.
 
 The job is a JSON object on standard input; answers are JSON objects on standard output, one a line: ``begin`` and
 ``end`` around what counts for memory, which the parent watches from outside, and ``result`` at last.
@@ -15,15 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.measurement import Whole, measure_each, measure_whole, warm
-from bench.process_tree import cpu_seconds, resident_bytes, space_bytes, written_bytes
-from bench.records import RecordMaker
-from bench.settings import Settings
-from bench.sparse_copy import copy_store
-from bench.systems import opener
-from bench.systems.system import StoreOptions
-from bench.workloads import WORKLOADS
-from bench.workloads.work import Stage, Work, Workload
+from lsmproc.bench.measurement import Whole, measure_each, measure_whole, warm
+from lsmproc.bench.process_tree import cpu_seconds, space_bytes, tree_bytes, written_bytes
+from lsmproc.bench.records import RecordMaker
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.sparse_copy import copy_store
+from lsmproc.bench.systems import opener
+from lsmproc.bench.systems.system import StoreOptions
+from lsmproc.bench.workloads import WORKLOADS
+from lsmproc.bench.workloads.work import Stage, Work, Workload
 
 _IDLE_SECONDS = 600.0
 _CHECKED_RECORDS = 100
@@ -85,7 +85,7 @@ class Session:
         if self._workload.start == "copy":
             copy_store(self._loaded, stage.directory)
         maker.shuffled()  # before memory is measured: it is the benchmark's own
-        baseline = resident_bytes()
+        baseline = tree_bytes()
         try:
             if self._workload.warm:
                 warm(self._workload.make(stage))
@@ -126,7 +126,8 @@ class Session:
             "baseline_bytes": baseline,
         }
         tell({"event": "end"})
-        return {"whole": asdict(whole) | {"done_seconds": done}, "usage": usage, "notes": work.notes}
+        own = stage.system.figures() if stage.opened else {}  # openings close what they open
+        return {"whole": asdict(whole) | {"done_seconds": done}, "usage": usage, "notes": work.notes, "own": own}
 
     def _done_seconds(self, stage: Stage, whole: Whole) -> float | None:
         """Until all background work was done, counted like the puts: without the time to make records."""

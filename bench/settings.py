@@ -16,6 +16,7 @@ class Settings:
     """Counts, sizes and the settings that every system is opened with as far as it has them."""
 
     num: int = RECORD_COUNT  # records of a loaded store, and operations of a workload
+    reads: int | None = None  # operations of workloads that read or mix; None: as many as records
     key_size: int = 16  # bytes
     value_size: int = 100  # bytes
     threads: int = 1
@@ -28,12 +29,18 @@ class Settings:
     cache_bytes: int = 64 * MIB
     bloom_bits: int = 12
     defaults: bool = False  # each system with its own defaults, whatever the three lines above say
+    background: str = "process"  # where lsmproc flushes and merges
     seed: int = 301
 
     @property
     def raw_bytes(self) -> int:
         """Keys and values of a loaded store."""
         return self.num * (self.key_size + self.value_size)
+
+    @property
+    def read_num(self) -> int:
+        """Operations of a workload that reads or mixes."""
+        return self.num if self.reads is None else min(self.reads, self.num)
 
     @property
     def synced_num(self) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.systems import LSM_PEERS, OURS
 
 Result = dict[str, Any]
 
@@ -22,7 +22,7 @@ class Figure:
 
     name: str
     title: str
-    unit: str  # "/s", "us" or "B"
+    unit: str  # "/s", "us", "s" or "B"
     more_is_better: bool
     of: Callable[[Result], float | None]
 
@@ -60,7 +60,7 @@ def _foreground(result: Result) -> float | None:
 
 
 def _memory(result: Result) -> float | None:
-    peak = result["usage"].get("peak_bytes")
+    peak = result["usage"].get("proportional_peak_bytes") or result["usage"].get("peak_bytes")
     return max(0, peak - result["usage"]["baseline_bytes"]) if peak else None
 
 
@@ -71,12 +71,14 @@ FIGURES = (
     Figure("p99", "p99", "us", False, _latency("p99")),
     Figure("p999", "p99.9", "us", False, _latency("p999")),
     Figure("worst", "worst", "us", False, _latency("worst")),
+    Figure("cpu_seconds", "CPU s", "s", False, _usage("cpu_seconds")),
     Figure("cpu", "CPU/op", "us", False, _cpu),
     Figure("foreground", "own CPU", "us", False, _foreground),
     Figure("memory", "memory", "B", False, _memory),
     Figure("owner", "owner RSS", "B", False, _usage("owner_peak_bytes")),
     Figure("written", "written", "B", False, _usage("written_bytes")),
     Figure("space", "space", "B", False, _usage("space_bytes")),
+    Figure("merge_rate", "merged/s", "/s", True, lambda result: result.get("own", {}).get("merged_per_second")),
 )
 BY_NAME = {figure.name: figure for figure in FIGURES}
 
@@ -123,6 +125,8 @@ def shown(value: float | None, unit: str) -> str:
         return "-"
     if unit == "us":
         return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+    if unit == "s":
+        return f"{value:,.2f}"
     if unit == "B":
         return f"{value / (1 << 20):,.1f} MiB"
     return f"{value:,.0f}"

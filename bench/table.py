@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
-from bench.systems import LSM_PEERS, OURS
-from bench.workloads import WORKLOADS
+from lsmproc.bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
+from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.text_table import aligned
+from lsmproc.bench.workloads import what
 
-_LEFT_OUT = ("owner",)  # in JSON and on the page
+_LEFT_OUT = ("owner", "merge_rate")  # in JSON and on the page
 
 
 def report(run: dict[str, Any], summary: Summary) -> str:
@@ -21,18 +22,6 @@ def report(run: dict[str, Any], summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Columns as wide as their widest cell; the first one flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        gap.join(
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
 def _settings_lines(run: dict[str, Any]) -> Iterator[str]:
     machine, settings = run["machine"], run["settings"]
     yield f"{run['taken']}  {machine['processors']} processors, Python {machine['python']}, {machine['platform']}"
@@ -41,11 +30,12 @@ def _settings_lines(run: dict[str, Any]) -> Iterator[str]:
         listed = ", ".join(f"{name}={value}" for name, value in described["settings"].items())
         yield f"{system} {described['version']}: {listed}"
     yield "ops/s, CPU and bytes are from a pass with one clock, latencies (us) from another with a clock around each."
-    yield "CPU/op (us) is of all processes, own CPU of the calling thread alone, memory what all came to need."
+    yield "CPU is of all processes of a system, also those that have ended; own CPU of the calling thread alone."
+    yield "Memory is what all processes needed at most beside the benchmark's own, shared pages counted once."
 
 
 def _workload_lines(workload: str, summary: Summary) -> Iterator[str]:
-    yield f"{workload}: {WORKLOADS[workload].what}"
+    yield f"{workload}: {what(workload)}"
     figures = [figure for figure in FIGURES if figure.name not in _LEFT_OUT and _known(workload, summary, figure)]
     titles = ["  system", *(figure.title for figure in figures), "rounds ops/s", "lsmproc is"]
     rows = [titles, *(_row(workload, system, summary, figures) for system in summary.systems)]

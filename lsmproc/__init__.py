@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     )
     from lsmproc.events.event import Event
     from lsmproc.events.subscription import Subscription
+    from lsmproc.follower.follower import Follower, open_follower
+    from lsmproc.follower.follower_stats import FollowerStats, Lag
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
     from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
@@ -69,9 +71,12 @@ __all__ = [
     "Error",
     "Event",
     "FlushResult",
+    "Follower",
+    "FollowerStats",
     "ForkedHandleError",
     "LSMConfig",
     "LSMStore",
+    "Lag",
     "LiveFile",
     "LockedError",
     "NoSpaceError",
@@ -90,6 +95,7 @@ __all__ = [
     "destroy",
     "format_stats",
     "open",
+    "open_follower",
     "read_events",
     "read_status",
     "repair_store",
@@ -105,8 +111,11 @@ _HOMES = {
     "Env": "lsmproc.env",
     "Event": "lsmproc.events.event",
     "FlushResult": "lsmproc.maintenance_results",
+    "Follower": "lsmproc.follower.follower",
+    "FollowerStats": "lsmproc.follower.follower_stats",
     "LSMConfig": "lsmproc.config",
     "LSMStore": "lsmproc.store",
+    "Lag": "lsmproc.follower.follower_stats",
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",
@@ -118,6 +127,7 @@ _HOMES = {
     "format_stats": "lsmproc.statistics",
     "read_events": "lsmproc.store_status",
     "read_status": "lsmproc.store_status",
+    "open_follower": "lsmproc.follower.follower",
     "repair_store": "lsmproc.repair.store_repair",
     "verify_store": "lsmproc.verification",
 }

@@ -49,7 +49,7 @@ Columns = tuple[list[bytes], list["bytes | None"]]
 # A part of a sorted range: ascending keys, the first and the end of those that belong to it, the bound of what they
 # cover of the range (the start, or in reverse the stop, at which it goes on; None if that is all of it), and the values
 # beside the keys: a list, or the raw block that holds both.
-Part = tuple["list[bytes]", int, int, "bytes | None", "bytes | list[bytes | None]"]
+Part = tuple[Sequence[bytes], int, int, "bytes | None", "bytes | list[bytes | None]"]
 
 
 class Missing:
@@ -89,7 +89,9 @@ class Wal(Protocol):
         """Write the header."""
 
     def append(self, body: bytes, sequence: int, /) -> int:
-        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
+        """Append one frame, return the new end. After an exception ``end`` and ``last_sequence`` tell whether the frame
+        counts, as long as the segment is not ``doubtful``.
+        """
 
     def sync(self) -> int:
         """Make every frame appended before the call durable; returns the end that this covers."""
@@ -179,7 +181,7 @@ class TableReader(Protocol):
     def find_block(self, key: bytes) -> int:
         """Index of the first block whose last key is >= key; block_count if there is none."""
 
-    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+    def part(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Part | None:
         """What is at hand of [start, stop) next to its beginning, or in reverse to its end; None if that is nothing."""
 
     def columns(self, first: int, count: int, *, fill_cache: bool = True) -> Columns:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 import xxhash
@@ -20,7 +21,7 @@ from lsmproc.formats.bloom_filter import PLACE_MASK, filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
-from lsmproc.iterators.short_ranges import level_part, merged_part, merged_part_reverse
+from lsmproc.iterators.short_ranges import PartOf, level_part, memtable_part, merged_part, merged_part_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
 from lsmproc.protocols import MISSING, Columns, Memtable, MemtableEntry, Missing, Part, TableReader
@@ -60,6 +61,7 @@ class ReadView:
         "_levels",
         "_memtables",
         "_open_reader",
+        "_runs",
         "entries",
         "immutables",
         "memtable",
@@ -96,6 +98,11 @@ class ReadView:
             ([file.largest for file in level], tuple(map(open_reader, level)), [file.smallest for file in level])
             for level in version.levels[1:]
             if level
+        )
+        # For short ranges, of each sorted run: its first key, its last key, and what gives a part of it.
+        self._runs: tuple[tuple[bytes, bytes, PartOf], ...] = (
+            *((reader.metadata.smallest, reader.metadata.largest, reader.part) for reader in self._level0),
+            *((level[2][0], level[0][-1], partial(level_part, level)) for level in self._levels),
         )
 
     def with_version(self, version: Version, flushed: ImmutableMemtable | None) -> ReadView:
@@ -143,22 +150,23 @@ class ReadView:
             if words[place % word_count] & mask == mask:
                 value = reader.find(key, key_hash)
                 if value is not MISSING:
-                    if value is not None:
-                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
-                    return value  # type: ignore[return-value]
-        for largest_keys, readers, _ in self._levels:
-            index = bisect_left(largest_keys, key)
-            if index == len(readers):
-                continue
-            reader = readers[index]
-            words, word_count = reader.filter
-            if words[place % word_count] & mask == mask:
-                value = reader.find(key, key_hash)
-                if value is not MISSING:
-                    if value is not None:
-                        self.row_cache.offer(key, value)  # type: ignore[arg-type]
-                    return value  # type: ignore[return-value]
-        return None
+                    break
+        else:
+            for largest_keys, readers, _ in self._levels:
+                try:
+                    reader = readers[bisect_left(largest_keys, key)]
+                except IndexError:  # The key is after the level's last one.
+                    continue
+                words, word_count = reader.filter
+                if words[place % word_count] & mask == mask:
+                    value = reader.find(key, key_hash)
+                    if value is not MISSING:
+                        break
+            else:
+                return None
+        if value is not None:
+            self.row_cache.offer(key, value)  # type: ignore[arg-type]
+        return value  # type: ignore[return-value]
 
     def get_at(self, key: bytes, sequence: int) -> bytes | None:
         """The value of ``key`` as a reader at ``sequence`` sees it. REQUIRES: the view was taken at it."""
@@ -195,21 +203,21 @@ class ReadView:
         them, ascending, tombstones (None) included; and the start, or in reverse the stop, at which to go on, or None.
         """
         parts: list[Part] = []
+        asked: list[PartOf] = []
         for memtable in self._memtables:
             if memtable.entries:
-                keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
-                parts.append((keys, 0, len(keys), bound, values))
-        for reader in self._level0:
-            file = reader.metadata
-            if (start is None or file.largest >= start) and (stop is None or file.smallest < stop):
-                part = reader.part(start, stop, reverse=reverse, fill_cache=fill_cache)
+                part_of: PartOf = partial(memtable_part, memtable, sequence, count)
+                parts.append(part_of(start, stop, reverse, fill_cache))  # type: ignore[arg-type]
+                asked.append(part_of)
+        for smallest, largest, part_of in self._runs:
+            if (start is None or largest >= start) and (stop is None or smallest < stop):
+                part = part_of(start, stop, reverse, fill_cache)
                 if part is not None:
                     parts.append(part)
-        for level in self._levels:
-            part = level_part(level, start, stop, reverse=reverse, fill_cache=fill_cache)
-            if part is not None:
-                parts.append(part)
-        return (merged_part_reverse if reverse else merged_part)(parts, count)
+                    asked.append(part_of)
+        if reverse:
+            return merged_part_reverse(parts, count)
+        return merged_part(parts, count, lambda index, bound: asked[index](bound, stop, False, fill_cache))
 
     def windows(
         self, start: bytes | None, stop: bytes | None, sequence: int, *, reverse: bool, fill_cache: bool = True

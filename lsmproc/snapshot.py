@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar, overload
 
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, records_of
@@ -15,9 +15,20 @@ from lsmproc.record_limits import checked_bound, checked_key
 if TYPE_CHECKING:
     from lsmproc.protocols import Columns
     from lsmproc.read_view import Entry
-    from lsmproc.write_path import WritePath
 
 Default = TypeVar("Default")
+
+
+class Pinnable(Protocol):
+    """What shows states that can be pinned: the write path of a store, or the followed store of a follower."""
+
+    view: ReadView  # the present state; swapped whole
+
+    def take_snapshot(self, token: object) -> tuple[ReadView, int]:
+        """The present view and its sequence number, kept until ``token`` is released."""
+
+    def release_snapshot(self, token: object) -> None:
+        """Stop keeping it; from any thread, at any instruction."""
 
 
 class Pin:
@@ -25,11 +36,11 @@ class Pin:
 
     __slots__ = ("_token", "_view", "sequence", "write_path")
 
-    def __init__(self, write_path: WritePath) -> None:
+    def __init__(self, write_path: Pinnable) -> None:
         """Pin the present state of the store."""
         # First: whatever interrupts the rest, ``close`` releases what was taken.
         self._token: object | None = None
-        self.write_path: WritePath = write_path
+        self.write_path: Pinnable = write_path
         self._token = object()
         self.sequence: int
         self._view, self.sequence = write_path.take_snapshot(self._token)
@@ -112,6 +123,8 @@ def scan_range(
     pin: Pin, start: object, stop: object, prefix: object, *, reverse: bool, fill_cache: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """The records of a range of what ``pin`` shows, lazily, in one direction: the fastest way to read many."""
+    if type(start) is bytes and stop is None and prefix is None:
+        return records_of(pin.windows(start, None, reverse, fill_cache), reverse=reverse)
     first, end = checked_range(start, stop, prefix)
     if first is not None and end is not None and first >= end:
         return iter(())
@@ -121,8 +134,6 @@ def scan_range(
 def checked_range(start: object, stop: object, prefix: object) -> tuple[bytes | None, bytes | None]:
     """The bounds of a range given by its ends or by a prefix. Raises TypeError."""
     if prefix is None:
-        if type(start) is bytes and stop is None:
-            return start, None
         return checked_bound(start, "start"), checked_bound(stop, "stop")
     if start is not None or stop is not None:
         raise TypeError("a range is given by start and stop or by prefix, not by both")
@@ -223,7 +234,7 @@ class Snapshot:
         """The keys, in order."""
         return iter(self.iterator(include_value=False))
 
-    def pin_of(self, write_path: WritePath) -> Pin:
+    def pin_of(self, write_path: Pinnable) -> Pin:
         """What keeps the state, for an iterator that reads it. Raises ClosedError, ValueError for another store."""
         pin = self._open_pin()
         if pin.write_path is not write_path:
@@ -262,7 +273,7 @@ class Snapshot:
         return self._pin
 
 
-def checked_snapshot(snapshot: object, write_path: WritePath) -> Snapshot:
+def checked_snapshot(snapshot: object, write_path: Pinnable) -> Snapshot:
     """``snapshot`` if it is an open one of this store. Raises TypeError, ValueError, ClosedError."""
     if not isinstance(snapshot, Snapshot):
         raise TypeError(f"a snapshot is what snapshot() returned, not {type(snapshot).__name__}")

@@ -54,21 +54,7 @@ def collect_stats(parts: StoreParts) -> Stats:
         block_cache=CacheStats(cache.hits, cache.misses, cache.used_bytes, cache.capacity_bytes),
         stall=_stall(parts),
         limiter=_limiter(parts),
-        workers=tuple(
-            WorkerStats(
-                report.name,
-                report.kind,
-                report.pid,
-                report.state.value,
-                report.job,
-                report.restarts,
-                report.jobs_done,
-                report.job_bytes_written,
-                report.job_bytes,
-                report.job_seconds,
-            )
-            for report in parts.env.background.worker_reports()
-        ),
+        workers=_workers(parts),
         snapshots=_snapshots(parts),
         background_error=None if (error := parts.maintenance.error) is None else str(error),
     )
@@ -102,6 +88,24 @@ def _limiter(parts: StoreParts) -> LimiterStats:
         limiter.bytes_per_second,
         sum(report.granted_bytes for report in reports),
         sum(report.waited_seconds for report in reports),
+    )
+
+
+def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:
+    return tuple(
+        WorkerStats(
+            report.name,
+            report.kind,
+            report.pid,
+            report.state.value,
+            report.job,
+            report.restarts,
+            report.jobs_done,
+            report.job_bytes_written,
+            report.job_bytes,
+            report.job_seconds,
+        )
+        for report in parts.env.background.worker_reports()
     )
 
 

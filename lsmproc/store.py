@@ -126,7 +126,16 @@ class LSMStore:
         self._statistics.gets += 1
         if snapshot is not None:
             return checked_snapshot(snapshot, self._write_path).get(key, default)
-        value = self._write_path.view.get(key if type(key) is bytes else checked_key(key))
+        if type(key) is not bytes:
+            key = checked_key(key)
+        view = self._write_path.view
+        entry = view.entries.get(key)
+        if entry is not None:
+            value = entry[1]
+        elif view.older_entries:
+            value = view.get(key)
+        else:
+            value = view.get_from_tables(key)
         return default if value is None else value
 
     def peek(self, key: bytes, default: Default) -> bytes | Default | None:
@@ -497,4 +506,7 @@ class LSMStore:
 
     def __reduce__(self) -> NoReturn:
         """A store belongs to one process."""
-        raise TypeError(f"an LSMStore cannot be copied; open it in the process that needs it: {self._path!r}")
+        raise TypeError(
+            "an LSMStore cannot be pickled or copied: a store has one owner. Close it and call "
+            f"lsmproc.open({self._path!r}) in the process that needs it, or lsmproc.open_follower(...) there to read"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 import lmdb
 
-from bench.systems.system import StoreOptions, System
+from lsmproc.bench.systems.system import StoreOptions, System
 
 _MAP_BYTES = 64 << 30  # address space, not disk
 
@@ -74,6 +74,10 @@ class LmdbSystem:
     def activity(self) -> tuple[str, ...]:
         """See System."""
         return ()
+
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
 
     def close(self) -> None:
         """See System."""

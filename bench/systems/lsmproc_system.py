@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import lsmproc
-from bench.systems.system import StoreOptions, System
+from lsmproc.bench.systems.system import StoreOptions, System
 
 _ROW_SHARE = 8
 
@@ -29,10 +29,11 @@ class LsmprocSystem:
                 "bloom_bits_per_key": (options.bloom_bits,),
             }
         )
+        self.settings["background"] = options.background
         self.settings |= {"wal_sync": "every_write" if options.sync else "none"}
         self._db = lsmproc.open(directory, **self.settings)
         config = self._db.config
-        self.settings |= {"compression": config.compression, "background": config.background}
+        self.settings |= {"compression": config.compression}
         self.put = self._db.put
         self.delete = self._db.delete
         self.get = self._db.get
@@ -71,6 +72,18 @@ class LsmprocSystem:
         """See System."""
         running = " ".join(self._db.stats().running_jobs)
         return tuple(kind for kind in ("flush", "compaction") if kind in running)
+
+    def figures(self) -> dict[str, float]:
+        """See System. Compactions are counted in bytes; the tables there are tell how many records those are."""
+        stats, files = self._db.stats(), self._db.live_files()
+        seconds = sum(level.seconds for level in stats.levels[1:])
+        read = sum(level.bytes_from_above + level.bytes_from_level for level in stats.levels[1:])
+        size = sum(file.size for file in files)
+        figures = {"write_amplification": stats.write_amplification, "stalled_seconds": stats.stall.waited_seconds}
+        figures["levels"] = float(sum(1 for level in stats.levels if level.files))
+        if seconds and size:
+            figures["merged_per_second"] = read / seconds * sum(file.entries for file in files) / size
+        return figures
 
     def close(self) -> None:
         """See System."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import plyvel
 
-from bench.systems.system import StoreOptions, System, wait_quiet
+from lsmproc.bench.systems.system import StoreOptions, System, wait_quiet
 
 _LEVELS = 7
 
@@ -74,6 +74,10 @@ class PlyvelSystem:
         before, self._tables = self._tables, self._count_tables()
         flushed = ("flush",) if self._tables[0] > before[0] else ()
         return (*flushed, "compaction") if self._tables[1:] != before[1:] else flushed
+
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
 
     def close(self) -> None:
         """See System."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import rocksdict
 
-from bench.systems.system import StoreOptions, System, poll
+from lsmproc.bench.systems.system import StoreOptions, System, poll
 
 _BUSY = (
     "rocksdb.mem-table-flush-pending",
@@ -85,6 +85,10 @@ class RocksdictSystem:
         read = self._db.property_int_value
         flushing = ("flush",) if read("rocksdb.num-running-flushes") else ()
         return (*flushing, "compaction") if read("rocksdb.num-running-compactions") else flushing
+
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
 
     def close(self) -> None:
         """See System."""

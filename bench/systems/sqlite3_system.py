@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.systems.system import StoreOptions, System
+from lsmproc.bench.systems.system import StoreOptions, System
 
 _BUSY_SECONDS = 60.0
 
@@ -86,6 +86,10 @@ class Sqlite3System:
     def activity(self) -> tuple[str, ...]:
         """See System."""
         return ()
+
+    def figures(self) -> dict[str, float]:
+        """See System."""
+        return {}
 
     def close(self) -> None:
         """See System."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from bench.settings import Settings
+from lsmproc.bench.settings import Settings
 
 _POLL_SECONDS = 0.002
 _QUIET_SECONDS = 0.25
@@ -27,6 +27,7 @@ class StoreOptions:
     write_buffer_bytes: int
     bloom_bits: int
     defaults: bool = False  # the system's own defaults count, whatever else is said here
+    background: str = "process"  # of lsmproc
 
     @classmethod
     def of(cls, settings: Settings, *, sync: bool = False, cache_bytes: int | None = None) -> Self:
@@ -37,6 +38,7 @@ class StoreOptions:
             write_buffer_bytes=settings.write_buffer_bytes,
             bloom_bits=settings.bloom_bits,
             defaults=settings.defaults,
+            background=settings.background,
         )
 
 
@@ -87,6 +89,14 @@ class System(Protocol):
 
     def activity(self) -> tuple[str, ...]:
         """The kinds of background work that run now: "flush", "compaction"."""
+
+    def figures(self) -> dict[str, float]:
+        """What the system itself counted since it was opened, for the record; empty if it tells nothing.
+
+        ``merged_per_second``: records that compactions read, for each second of one compacting process.
+        ``write_amplification``: bytes written to tables for each byte that was flushed.
+        ``stalled_seconds``: how long writes were held back. ``levels``: how many of the tree's levels hold tables.
+        """
 
     def close(self) -> None:
         """Close."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.workloads.work import Call, CallLoop, Stage, Work, Workload
+from lsmproc.bench.workloads.work import Call, CallLoop, Stage, Work, Workload
 
 _MAX_SCAN = 100
 
@@ -30,7 +30,7 @@ def _mixed(stage: Stage, mix: Mix) -> Work:
     def chunk(numbers: list[int]) -> list[Call]:
         return _operations(stage, mix, len(numbers), inserted)
 
-    count = stage.settings.num if not mix.scan else max(1, stage.settings.num // 10)
+    count = stage.settings.read_num if not mix.scan else max(1, stage.settings.read_num // 10)
     return Work(CallLoop(), stage.streams(chunk, range(count)))
 
 

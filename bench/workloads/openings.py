@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.sparse_copy import copy_store
-from bench.workloads.work import CallLoop, Stage, Work, Workload
+from lsmproc.bench.child import command, environment
+from lsmproc.bench.sparse_copy import copy_store
+from lsmproc.bench.workloads.work import CallLoop, Stage, Work, Workload
 
 _EMPTY_OPENS = 20
 _FULL_OPENS = 5
@@ -37,7 +37,7 @@ def _open_full(stage: Stage) -> Work:
     }
     # It ends itself with SIGKILL, so its exit status says nothing.
     subprocess.run(
-        [sys.executable, "-m", "bench.crash"], input=json.dumps(job), text=True, timeout=_CRASH_SECONDS, check=False
+        command("crash"), input=json.dumps(job), text=True, timeout=_CRASH_SECONDS, check=False, env=environment()
     )
     return Work(CallLoop(), [_openings(stage, crashed, _FULL_OPENS)], notes={"records in the log": job["count"]})
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from bench.records import batches
-from bench.workloads.work import BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
-from bench.workloads.writes import overwrite_half
+from lsmproc.bench.records import batches
+from lsmproc.bench.workloads.work import BatchLoop, BinaryLoop, ScanLoop, Stage, UnaryLoop, Work, Workload, chunk_size
+from lsmproc.bench.workloads.writes import overwrite_half
 
 _HOT_SHARE = 100  # one key in so many is hot
 _MAX_HOT = 10_000
@@ -24,13 +24,13 @@ def _gets(stage: Stage, numbers: Sequence[int]) -> Work:
 
 
 def _readrandom(stage: Stage) -> Work:
-    return _gets(stage, stage.maker.drawn(stage.settings.num))
+    return _gets(stage, stage.maker.drawn(stage.settings.read_num))
 
 
 def _readhot(stage: Stage) -> Work:
     count = max(1, min(stage.settings.num // _HOT_SHARE, _MAX_HOT))
     order = stage.maker.shuffled()
-    return _gets(stage, [order[rank] for rank in stage.maker.drawn(stage.settings.num, count)])
+    return _gets(stage, [order[rank] for rank in stage.maker.drawn(stage.settings.read_num, count)])
 
 
 def _readmissing(stage: Stage) -> Work:
@@ -39,7 +39,7 @@ def _readmissing(stage: Stage) -> Work:
     def chunk(numbers: list[int]) -> list[bytes]:
         return [key + b"." for key in stage.maker.keys(numbers)]
 
-    return Work(UnaryLoop(stage.system.get), stage.streams(chunk, stage.maker.drawn(stage.settings.num)))
+    return Work(UnaryLoop(stage.system.get), stage.streams(chunk, stage.maker.drawn(stage.settings.read_num)))
 
 
 def _multireadrandom(stage: Stage) -> Work:
@@ -48,9 +48,9 @@ def _multireadrandom(stage: Stage) -> Work:
     def chunk(numbers: list[int]) -> list[list[bytes]]:
         return [maker.keys(batch) for batch in batches(numbers, size)]
 
-    numbers = maker.drawn(stage.settings.num)
+    numbers = maker.drawn(stage.settings.read_num)
     per_chunk = size * max(1, chunk_size(len(numbers)) // size)
-    return Work(UnaryLoop(stage.system.get_many), stage.streams(chunk, numbers, per_chunk), weight=size)
+    return Work(BatchLoop(stage.system.get_many), stage.streams(chunk, numbers, per_chunk))
 
 
 def _scan(stage: Stage, *, reverse: bool) -> Work:
@@ -64,7 +64,7 @@ def _seekrandom(stage: Stage) -> Work:
     def chunk(numbers: list[int]) -> list[tuple[bytes, int]]:
         return [(key, count) for key in maker.keys(numbers)]
 
-    numbers = maker.drawn(max(1, stage.settings.num // count))
+    numbers = maker.drawn(max(1, stage.settings.read_num // count))
     return Work(BinaryLoop(stage.system.seek), stage.streams(chunk, numbers))
 
 

@@ -13,9 +13,9 @@ from functools import cached_property, partial
 from itertools import islice, repeat
 from typing import Any, Literal, Protocol
 
-from bench.records import RecordMaker, batches
-from bench.settings import Settings
-from bench.systems.system import OpenSystem, StoreOptions, System
+from lsmproc.bench.records import RecordMaker, batches
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.systems.system import OpenSystem, StoreOptions, System
 
 _MAX_CHUNK = 1000
 _CHUNKS = 200  # at least so many points in time for the plots, if there are so many operations
@@ -55,6 +55,15 @@ class UnaryLoop:
     def calls(self, chunk: list[Any]) -> Iterable[Call]:
         """See Loop."""
         return [partial(self.call, argument) for argument in chunk]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoop(UnaryLoop):
+    """One list of records or keys for each call; each of them counts as an operation."""
+
+    def count(self, chunk: list[Any]) -> int:
+        """See Loop."""
+        return sum(map(len, chunk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ class Work:
 
     loop: Loop
     streams: list[Iterator[Any]]  # one for each thread
-    weight: int = 1  # records of an operation: a batch of 100 counts as 100
+    weight: int = 1  # what an operation counts as: a compaction counts as its records
     beside: Callable[[], AbstractContextManager[None]] = nullcontext  # what goes on meanwhile
     notes: dict[str, Any] = field(default_factory=dict)  # told with the result
 
@@ -142,6 +151,11 @@ class Stage:
     def system(self) -> System:
         """The open store."""
         return self.open_system(self.directory, self.options)
+
+    @property
+    def opened(self) -> bool:
+        """Whether the store was asked for."""
+        return "system" in vars(self)
 
     def close(self) -> None:
         """Close the store, if it was opened."""

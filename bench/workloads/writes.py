@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.workloads.work import BinaryLoop, CallLoop, Stage, UnaryLoop, Work, Workload, chunk_size
+from lsmproc.bench.workloads.work import BatchLoop, BinaryLoop, CallLoop, Stage, UnaryLoop, Work, Workload, chunk_size
 
 _MANY_THREADS = 8
 
@@ -39,7 +39,7 @@ def _fillbatch(stage: Stage) -> Work:
 
     numbers = maker.shuffled()
     per_chunk = size * max(1, chunk_size(len(numbers)) // size)
-    return Work(UnaryLoop(stage.system.write), stage.streams(chunk, numbers, per_chunk), weight=size)
+    return Work(BatchLoop(stage.system.write), stage.streams(chunk, numbers, per_chunk))
 
 
 def _deleterandom(stage: Stage) -> Work:

@@ -9,6 +9,7 @@ import argparse
 from typing import NoReturn
 
 from lsmproc.cli import (
+    bench,
     config,
     delete,
     demo,
@@ -42,6 +43,7 @@ examples:
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
   lsmproc config show /tmp/store --changed      its settings, and where each comes from
+  lsmproc bench --num 100k --only read          how fast it is here, beside others
 
 {DESCRIPTION}
 "lsmproc COMMAND --help" tells more. Progress and colours appear on a terminal only; NO_COLOR=1 turns colours off.
@@ -49,7 +51,7 @@ examples:
 
 _COMMANDS = (
     *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
-    *(info, stats, top, maintenance, verify, repair, doctor, config, stress),
+    *(info, stats, top, maintenance, verify, repair, doctor, config, stress, bench),
 )
 
 

@@ -85,6 +85,7 @@ class StatusWriter:
         with self._lock:
             self._hurry = False
             self._last_pulse = pulse
+            self._written_at = self._clock()  # Also if the figures cannot be had: they are asked for in a second again.
             if self._number < 0:
                 self._begin()
             began = self._cpu_clock()

@@ -41,6 +41,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import accumulate, repeat
 from operator import add, is_, sub
+from typing import Any
 
 import lz4.block
 import msgpack
@@ -50,6 +51,7 @@ from lsmproc.errors import CorruptionError
 from lsmproc.formats.bounded_msgpack import FlatReader, refuse_extension
 from lsmproc.formats.byte_planes import planes_of
 from lsmproc.formats.compression import Codec, compress, decompress
+from lsmproc.formats.equal_items import MOST_ITEMS, are_equal_items, items_cutter
 from lsmproc.protocols import MISSING, Missing
 
 HEADER = struct.Struct("<IIIII")
@@ -83,10 +85,6 @@ _BIN32 = 0xC6
 _HEADER_OF_LEAD = {_NIL: 1, _BIN8: 2, _BIN16: 3, _BIN32: 5}
 # Bytes before the content of a bin item, by the bit length of its size.
 _BIN_HEADER = (2,) * 9 + (3,) * 8 + (5,) * 16
-BIN8_LEAD = bytes((_BIN8,))
-_SMALLEST_ITEM = 2
-_LARGEST_ITEM = 257
-_BYTES = tuple(bytes((number,)) for number in range(256))
 
 _read_header = HEADER.unpack_from
 _read_trailer = TRAILER.unpack_from
@@ -182,9 +180,10 @@ def check_layout(raw: bytes) -> None:
         raise CorruptionError("the columns of a block do not fill it")
     column = HEADER.size + count
     middle = column + keys_bytes
-    if key_bytes and not _are_equal_items(raw, column, middle, key_bytes, count):
+    lead = _array_header_bytes(count)
+    if key_bytes and not are_equal_items(raw, column + lead, middle, key_bytes, count):
         raise CorruptionError("the keys of a block are not as long as it says")
-    if value_bytes and not _are_equal_items(raw, middle, middle + values_bytes, value_bytes, count):
+    if value_bytes and not are_equal_items(raw, middle + lead, middle + values_bytes, value_bytes, count):
         raise CorruptionError("the values of a block are not as long as it says")
 
 
@@ -194,34 +193,47 @@ def record_count(raw: bytes) -> int:
     return count
 
 
-def decode_keys(raw: bytes) -> list[bytes]:
+def decode_keys(raw: bytes) -> Sequence[bytes]:
     """The keys column."""
     count, keys_bytes, _, key_bytes, _ = _read_header(raw)
-    keys = decode_array(raw[20 + count : 20 + count + keys_bytes], count)
-    if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
-        raise CorruptionError("the keys column of a block is damaged")
-    return keys  # type: ignore[return-value]
+    if key_bytes and count <= MOST_ITEMS:
+        return items_cutter(key_bytes, count)(raw, 20 + count + (1 if count < 16 else 3))
+    return _decode_keys(raw[20 + count : 20 + count + keys_bytes], count, key_bytes)
 
 
 def decode_columns(raw: bytes) -> tuple[list[bytes], list[bytes | None]]:
     """The keys and values columns."""
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
-    middle = 20 + count + keys_bytes
-    keys = decode_array(raw[20 + count : middle], count)
-    values = decode_array(raw[middle : middle + values_bytes], count)
-    if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
-        raise CorruptionError("the keys column of a block is damaged")
+    column = 20 + count
+    middle = column + keys_bytes
+    lead = 1 if count < 16 else 3
+    few = count <= MOST_ITEMS
+    keys = (
+        list(items_cutter(key_bytes, count)(raw, column + lead))
+        if key_bytes and few
+        else _decode_keys(raw[column:middle], count, key_bytes)
+    )
+    values: list[Any] = (
+        list(items_cutter(value_bytes, count)(raw, middle + lead))
+        if value_bytes and few
+        else decode_array(raw[middle : middle + values_bytes], count)
+    )
     if len(values) != count or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
         raise CorruptionError("the values column of a block is damaged")
-    return keys, values  # type: ignore[return-value]
+    return keys, values
 
 
-def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
+def decode_values(raw: bytes, start: int, stop: int) -> Sequence[bytes | None]:
     """The values of the records ``[start, stop)``, which are not none."""
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
     column = 20 + count + keys_bytes
     if value_bytes:
-        first = column + _array_header_bytes(count) + start * value_bytes
+        first = column + (1 if count < 16 else 3 if count <= _WIDE else 5) + start * value_bytes
+        if stop - start <= MOST_ITEMS:
+            try:
+                return items_cutter(value_bytes, stop - start)(raw, first)
+            except struct.error as error:
+                raise CorruptionError("the values column of a block is damaged") from error
         end = first + (stop - start) * value_bytes
     else:
         bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
@@ -231,6 +243,13 @@ def decode_values(raw: bytes, start: int, stop: int) -> list[bytes | None]:
     if len(values) != stop - start or not (value_bytes or set(map(type, values)) <= {bytes, type(None)}):
         raise CorruptionError("the values column of a block is damaged")
     return values  # type: ignore[return-value]
+
+
+def _decode_keys(column: bytes, count: int, key_bytes: int) -> list[bytes]:
+    keys = decode_array(column, count)
+    if len(keys) != count or not (key_bytes or set(map(type, keys)) <= {bytes}):
+        raise CorruptionError("the keys column of a block is damaged")
+    return keys  # type: ignore[return-value]
 
 
 def sequence_planes(raw: bytes) -> bytes:
@@ -249,22 +268,22 @@ def find_value(raw: bytes, key: bytes, tag: int) -> bytes | Missing | None:
     ``tag`` is the lowest byte of the key's hash. One flat function, because every point read ends in it.
     """
     count, keys_bytes, _, key_bytes, value_bytes = _read_header(raw)
-    place = raw.find(tag, 20, 20 + count)
-    if place < 0:
+    index = raw.find(tag, 20, 20 + count) - 20
+    if index < 0:
         return MISSING
     if not key_bytes:
         index = find_record(raw, key, tag)
         return MISSING if index < 0 else value_at(raw, index)
-    column = 20 + count + (1 if count < 16 else 3 if count <= _WIDE else 5)
-    while place >= 0:
-        start = column + (place - 20) * key_bytes
-        if raw[start + 2 : start + key_bytes] == key:
-            if not value_bytes:
-                return value_at(raw, place - 20)
-            start = column + keys_bytes + (place - 20) * value_bytes
-            return raw[start + 2 : start + value_bytes]
-        place = raw.find(tag, place + 1, 20 + count)
-    return MISSING
+    # Where the first key's content is: behind the tags, the array's header and the key's own.
+    first = count + (23 if count < 16 else 25 if count <= _WIDE else 27)
+    while raw[first + index * key_bytes : first + (index + 1) * key_bytes - 2] != key:
+        index = raw.find(tag, index + 21, 20 + count) - 20
+        if index < 0:
+            return MISSING
+    if not value_bytes:
+        return value_at(raw, index)
+    first += keys_bytes + index * value_bytes
+    return raw[first : first + value_bytes - 2]
 
 
 def find_record(raw: bytes, key: bytes, tag: int) -> int:
@@ -341,21 +360,7 @@ def _decode_long_array(data: bytes) -> list[object]:
 def _common_bytes(packed: bytes, count: int) -> int:
     """Bytes of each item of a packed column if they are equally long bins of at most 257 bytes, else 0."""
     size = (len(packed) - _array_header_bytes(count)) // count
-    return size if _are_equal_items(packed, 0, len(packed), size, count) else 0
-
-
-def _are_equal_items(data: bytes, start: int, end: int, size: int, count: int) -> bool:
-    """Whether the column ``data[start:end]`` is an array of bins that all take ``size`` bytes, at most 257.
-
-    Two slices prove it: at every step begins a bin8 whose length leads to the next step.
-    """
-    first = start + _array_header_bytes(count)
-    return (
-        _SMALLEST_ITEM <= size <= _LARGEST_ITEM
-        and end - first == count * size
-        and data[first:end:size] == BIN8_LEAD * count
-        and data[first + 1 : end : size] == _BYTES[size - 2] * count
-    )
+    return size if are_equal_items(packed, _array_header_bytes(count), len(packed), size, count) else 0
 
 
 def _bounds(values: Sequence[bytes | None], packed_bytes: int) -> bytes:

@@ -6,7 +6,8 @@ Here that is known, so a column is one ``join`` with the items' common head betw
 
 from __future__ import annotations
 
-from lsmproc.formats.block import BIN8_LEAD, HEADER, array_header
+from lsmproc.formats.block import HEADER, array_header
+from lsmproc.formats.equal_items import BIN8_LEAD
 
 # The largest item that one byte of length can tell of.
 LARGEST_BYTES = 255

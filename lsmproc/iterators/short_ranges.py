@@ -4,42 +4,53 @@ The merge of merge_windows.py is made for long scans. To start it costs a genera
 each source, more than ten records are worth. Here each source is asked once, for a *part*: the keys around the range's
 beginning that it has at hand (a block's), and the bound up to which it knows them. The nearest bound, or the nearest of
 the sources' next but few keys, is how far the first window reaches, and only the values up to there are decoded and
-merged. No state is kept: whoever wants more goes on from the bound.
+merged. Where a source's block ends too soon, that source alone is asked for its next one: that is cheaper than to ask
+all of them again. No state is kept: whoever wants more goes on from the bound.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lsmproc.formats.block import decode_values
-from lsmproc.protocols import Part, TableReader
+from lsmproc.iterators.merge_windows import merged
+from lsmproc.protocols import Columns, Memtable, Part, TableReader
 
-# Records of the first windows of a range, from each source at most; then the merge of windows takes over. Twelve,
-# because callers like to ask for ten.
-FIRST_RECORDS = (12, 48)
+# Records of the first windows of a range, from each source at most; then the merge of windows takes over. Ten, because
+# that is what callers like to ask for.
+FIRST_RECORDS = (10, 48)
+
+# What a source gives of a range: (start, stop, reverse, fill_cache) -> the part at its beginning, or None.
+PartOf = Callable[..., "Part | None"]
+
+# The keys and values that a window takes of a part.
+_Cut = tuple[Sequence[bytes], Sequence["bytes | None"]]
 
 
-def merged_part(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes | None], bytes | None]:
+def merged_part(
+    parts: list[Part], count: int, follow: Callable[[int, bytes], Part | None] | None = None
+) -> tuple[list[bytes], list[bytes | None], bytes | None]:
     """The first records of ``parts``, newest first: up to ``count`` of each, all below the third, the bound.
 
-    At the bound the range goes on; None is the end. There may be no record at all if a part knows nothing.
+    At the bound the range goes on; None is the end. There may be no record at all if a part knows nothing. Where a part
+    ends the window before ``count`` of its own records, ``follow(its index, bound)`` is asked once for what follows it.
     """
-    bound: bytes | None = None
-    for keys, low, high, known, _ in parts:
-        own = keys[low + count] if low + count < high else known
-        if own is not None and (bound is None or own < bound):
-            bound = own
-    found: dict[bytes, bytes | None] = {}
-    for keys, low, high, _, values in reversed(parts):
+    bound, nearest = _nearest_end(parts, count)
+    if bound is not None and follow is not None and parts[nearest][2] - parts[nearest][1] < count:
+        parts[nearest] = _joined(parts[nearest], follow(nearest, bound), count)
+        bound, nearest = _nearest_end(parts, count)
+    if len(parts) == 1:
+        keys, low, high, _, values = parts[0]
+        end = min(low + count, high)
+        return list(keys[low:end]), _values(values, low, end), bound
+    windows: list[_Cut] = []
+    for keys, low, high, _, values in parts:
         end = high if bound is None else bisect_left(keys, bound, low, high)
         if low < end:
             column = values[low:end] if type(values) is list else decode_values(values, low, end)  # type: ignore[arg-type]
-            if len(parts) == 1:
-                return keys[low:end], column, bound
-            found.update(zip(keys[low:end], column, strict=True))
-    order = sorted(found)
-    return order, list(map(found.__getitem__, order)), bound
+            windows.append((keys[low:end], column))
+    return (*_merged(windows), bound)
 
 
 def merged_part_reverse(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes | None], bytes | None]:
@@ -49,23 +60,70 @@ def merged_part_reverse(parts: list[Part], count: int) -> tuple[list[bytes], lis
         own = keys[high - count] if low < high - count else known
         if own is not None and (bound is None or own > bound):
             bound = own
-    found: dict[bytes, bytes | None] = {}
-    for keys, low, high, _, values in reversed(parts):
+    windows: list[_Cut] = []
+    for keys, low, high, _, values in parts:
         first = low if bound is None else bisect_left(keys, bound, low, high)
         if first < high:
             column = values[first:high] if type(values) is list else decode_values(values, first, high)  # type: ignore[arg-type]
-            if len(parts) == 1:
-                return keys[first:high], column, bound
-            found.update(zip(keys[first:high], column, strict=True))
-    order = sorted(found)
-    return order, list(map(found.__getitem__, order)), bound
+            windows.append((keys[first:high], column))
+    return (*_merged(windows), bound)
+
+
+def _nearest_end(parts: list[Part], count: int) -> tuple[bytes | None, int]:
+    """Up to which key all ``parts`` are known, if only ``count`` records of each are taken, and which of them ends."""
+    bound: bytes | None = None
+    nearest = 0
+    for index, (keys, low, high, known, _) in enumerate(parts):
+        own = keys[low + count] if low + count < high else known
+        if own is not None and (bound is None or own < bound):
+            bound, nearest = own, index
+    return bound, nearest
+
+
+def _joined(part: Part, following: Part | None, count: int) -> Part:
+    """A part and up to ``count`` records of the one that follows it as one."""
+    keys, low, high, _, values = part
+    if following is None:
+        return keys, low, high, None, values
+    next_keys, first, end, known, next_values = following
+    if end - first > count:
+        end = first + count
+        known = next_keys[end]
+    joined = [*keys[low:high], *next_keys[first:end]]
+    return joined, 0, len(joined), known, _values(values, low, high) + _values(next_values, first, end)
+
+
+def _values(values: bytes | list[bytes | None], low: int, high: int) -> list[bytes | None]:
+    """The values of the records ``[low, high)`` of a part."""
+    if isinstance(values, list):
+        return values[low:high]
+    return list(decode_values(values, low, high)) if low < high else []
+
+
+def _merged(windows: list[_Cut]) -> Columns:
+    if len(windows) > 1:
+        return merged(windows)  # type: ignore[return-value, arg-type]
+    return (list(windows[0][0]), list(windows[0][1])) if windows else ([], [])
+
+
+def memtable_part(
+    memtable: Memtable,
+    sequence: int,
+    count: int,
+    start: bytes | None,
+    stop: bytes | None,
+    reverse: bool,
+    fill_cache: bool,  # noqa: ARG001 (all is resident)
+) -> Part | None:
+    """The part of a memtable: what a reader at ``sequence`` sees of its first ``count`` records and one more."""
+    keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
+    return keys, 0, len(keys), bound, values
 
 
 def level_part(
     level: tuple[list[bytes], Sequence[TableReader], list[bytes]],
     start: bytes | None,
     stop: bytes | None,
-    *,
     reverse: bool,
     fill_cache: bool,
 ) -> Part | None:
@@ -75,14 +133,14 @@ def level_part(
         index = len(readers) - 1 if stop is None else bisect_left(smallest_keys, stop) - 1
         if index < 0:
             return None
-        part = readers[index].part(start, stop, reverse=True, fill_cache=fill_cache)
+        part = readers[index].part(start, stop, True, fill_cache)
         if part is not None and part[3] is None and index and (start is None or smallest_keys[index] > start):
             return (*part[:3], smallest_keys[index], part[4])
         return part
     index = 0 if start is None else bisect_left(largest_keys, start)
     if index == len(readers):
         return None
-    part = readers[index].part(start, stop, reverse=False, fill_cache=fill_cache)
+    part = readers[index].part(start, stop, False, fill_cache)
     if part is not None and part[3] is None and index + 1 < len(readers):
         following = smallest_keys[index + 1]
         if stop is None or following < stop:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from lsmproc.errors import LockedError, StorageError
 from lsmproc.formats.file_names import LOCK
 from lsmproc.storage.file_system import CREATE_NEW, READ, READ_WRITE, FileSystem
+from lsmproc.storage.lock_holder import is_running, present_holder
 
 _TEXT_BYTES = 4096
 
@@ -41,7 +42,7 @@ class DirectoryLock:
         deadline = time.monotonic() + wait_seconds
         while not self._try():
             if time.monotonic() >= deadline:
-                raise LockedError(_refusal(fs.path, owner := owner_of(fs)), owner=owner)
+                raise LockedError(_refusal(fs.path, owner := _holder(fs)), owner=owner)
             time.sleep(0.01)  # No event tells of another process's lock.
         if shared:
             return
@@ -127,6 +128,14 @@ def owner_of(fs: FileSystem) -> str:
         return ""
 
 
+def _holder(fs: FileSystem) -> str:
+    """Who has the lock, in words. A reader writes nothing into the LOCK file, and neither does a fork of an owner."""
+    described = owner_described(fs)
+    pid = described.get("pid")
+    here = type(pid) is int and described.get("host") == socket.gethostname()
+    return owner_of(fs) if here and is_running(pid) else present_holder(fs.path) or owner_of(fs)  # type: ignore[arg-type]
+
+
 def owner_described(fs: FileSystem) -> dict[str, object]:
     """As ``owner_of``, as fields: pid, host, command and since; empty when the file tells nothing."""
     try:
@@ -147,5 +156,6 @@ def owner_described(fs: FileSystem) -> dict[str, object]:
 def _refusal(path: str, owner: str) -> str:
     return (
         f"{path} is open already, by {owner or 'another process'}: a store has one owner. "
-        "Close it there, wait with open(..., lock_wait_seconds=...), or open another directory"
+        "Close it there, wait with open(..., wait=SECONDS), read it live with lsmproc.open_follower(), or open another "
+        "directory"
     )

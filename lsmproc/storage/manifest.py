@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -38,6 +38,8 @@ from lsmproc.storage.file_system import CREATE_NEW, READ, FileSystem, storage_er
 from lsmproc.storage.version import Version
 from lsmproc.storage.wal_reader import read_log
 
+CURRENT_BYTES = 100  # more than the file CURRENT holds
+
 _EDIT_KEY = b"version_edit"
 _COUNTERS = 1 << 63  # None of them gets there; beyond 64 bits the next number would have no place in a header.
 _ROLL_MINIMUM_BYTES = 1 << 20
@@ -58,36 +60,49 @@ def read_manifest(fs: FileSystem) -> RecoveredManifest:
     """Read the manifest that CURRENT names. Raises CorruptionError naming the file and what does not fit."""
     name = _read_current(fs)
     edits: list[VersionEdit] = []
-
-    def consume(frames: DecodedFrames) -> None:
-        for key, value in zip(frames.keys, frames.values, strict=True):
-            if key == _EDIT_KEY and isinstance(value, bytes):
-                with _naming(name):
-                    edits.append(decode_version_edit(value))
-            elif key is not None:
-                raise CorruptionError("a frame of the manifest holds no version edit", file=name)
-
     try:
-        log = read_log(fs, name, KIND_MANIFEST, None, consume)
+        log = read_log(fs, name, KIND_MANIFEST, None, lambda frames: edits.extend(edits_of(frames, name)))
     except FileNotFoundError:
         text = f"the manifest that CURRENT names is missing; {DAMAGE_REMEDY}"
         raise CorruptionError(text, file=name) from None
-    version = Version()
+    if not edits:
+        raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
+    version = applied(Version(), edits, name)
+    check_number(log.header, name)
+    return RecoveredManifest(log.header.number, log.header.store_uuid, version, log.end if log.dirty_tail else None)
+
+
+def edits_of(frames: DecodedFrames, name: str) -> list[VersionEdit]:
+    """The version edits in frames of the manifest ``name``. Raises CorruptionError."""
+    edits = []
+    for key, value in zip(frames.keys, frames.values, strict=True):
+        if key == _EDIT_KEY and isinstance(value, bytes):
+            with _naming(name):
+                edits.append(decode_version_edit(value))
+        elif key is not None:
+            raise CorruptionError("a frame of the manifest holds no version edit", file=name)
+    return edits
+
+
+def applied(version: Version, edits: Iterable[VersionEdit], name: str) -> Version:
+    """The version after edits read from the manifest ``name``. Raises CorruptionError."""
     with _naming(name):
         for edit in edits:
             version = version.apply(edit)
-    if not edits:
-        raise CorruptionError("the manifest holds no version", file=name, offset=log.end)
     numbers = [
         number for _, file in version.files() for number in (file.number, file.size, file.entries, file.raw_bytes)
     ]
     numbers += [number for segment in version.segments for number in segment]
     if max(version.next_file_number, version.log_number, version.last_sequence, version.epoch, *numbers) >= _COUNTERS:
         raise CorruptionError("the manifest holds numbers that no store reaches", file=name)
+    return version
+
+
+def check_number(header: LogHeader, name: str) -> None:
+    """Raise CorruptionError unless the manifest ``name`` says of itself what its name says."""
     parsed = parse_file_name(name)
-    if parsed is None or parsed[1] != log.header.number:
-        raise CorruptionError(f"the manifest says it is number {log.header.number}", file=name)
-    return RecoveredManifest(log.header.number, log.header.store_uuid, version, log.end if log.dirty_tail else None)
+    if parsed is None or parsed[1] != header.number:
+        raise CorruptionError(f"the manifest says it is number {header.number}", file=name)
 
 
 class LogManifest:
@@ -283,11 +298,16 @@ def _naming(file: str) -> Iterator[None]:
 def _read_current(fs: FileSystem) -> str:
     fd = fs.open(CURRENT, READ)
     try:
-        text = fs.pread(fd, 100, 0).decode("ascii", errors="replace")
+        text = fs.pread(fd, CURRENT_BYTES, 0).decode("ascii", errors="replace")
     except OSError as error:
         raise storage_error(error, CURRENT) from error
     finally:
         fs.close(fd)
+    return manifest_named_by(text)
+
+
+def manifest_named_by(text: str) -> str:
+    """The name of the live manifest, from what the file CURRENT holds. Raises CorruptionError."""
     name, _, check = text.removesuffix("\n").partition(" ")
     parsed = parse_file_name(name)
     if parsed is None or parsed[0] is not FileKind.MANIFEST or check != f"{crc32(name.encode()):08x}":

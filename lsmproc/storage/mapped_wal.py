@@ -73,7 +73,7 @@ class MappedWal:
         self._tip = (HEADER_SIZE, self._seed, last_sequence)
 
     def append(self, body: bytes, sequence: int) -> int:
-        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
+        """See PwriteWal.append."""
         start, checksum, _ = self._tip
         checksum = crc32(body, checksum)
         whole = pack_frame_head(FRAME_MARK, checksum) + body
@@ -86,7 +86,10 @@ class MappedWal:
             self._tip = (end, checksum, sequence)
         except BaseException:
             self.doubtful = True
-            self._map[self._tip[0]] = 0
+            if self._tip[0] == start and self._map[start:end] == whole:
+                self._tip = (end, checksum, sequence)  # Others may have read it.
+            else:
+                self._map[self._tip[0]] = 0
             self.doubtful = False
             raise
         return end

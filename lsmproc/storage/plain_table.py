@@ -167,7 +167,6 @@ class PlainTableReader:
         self,
         start: bytes | None,
         stop: bytes | None,
-        *,
         reverse: bool,
         fill_cache: bool,  # noqa: ARG002 (all is resident)
     ) -> Part | None:

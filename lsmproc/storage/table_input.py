@@ -81,6 +81,10 @@ class TableInput:
         largest = self.largest_block if largest is None else min(largest, self._largest_section)
         if size > largest + STORED_OVERHEAD:
             raise self.damage(f"a section of {size} bytes is too large for this table", offset)
+        return self.block(offset, size, largest)
+
+    def block(self, offset: int, size: int, largest: int) -> bytes:
+        """As section, of a size that is known to be possible: every read that no cache answers comes here."""
         file = self.file or self._open()
         file.used = True
         try:

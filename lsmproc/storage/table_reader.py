@@ -143,19 +143,25 @@ class BlockTableReader:
         partition = directory.loaded[number] or self._load_partition(directory, number)
         return directory.firsts[number] + bisect_left(partition.last_keys, key)
 
-    def part(self, start: bytes | None, stop: bytes | None, *, reverse: bool, fill_cache: bool) -> Part | None:
+    def part(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Part | None:
         """See TableReader.part."""
         if reverse:
             return self._part_reverse(start, stop, fill_cache=fill_cache)
-        last_keys, _, partition = self._state
+        last_keys, blocks, partition = self._state
         index = 0 if start is None else bisect_left(last_keys, start)
         if index >= len(last_keys):
             found = self._partition_of(b"" if start is None else start)
             if found is None:
                 return None
             partition, index = found
-        raw = self._block(partition, index, fill_cache=fill_cache)
-        keys = decode_keys(raw)
+            blocks = partition.slots.blocks
+        raw = blocks[index]
+        if raw is None:
+            raw = self._fetch(partition, index, fill_cache=fill_cache)
+        else:
+            partition.slots.hit[index] = 1
+            self._cache.hits += 1
+        keys = self._keys(raw, partition, index)
         low = 0 if start is None else bisect_left(keys, start)
         last_key = keys[-1]
         if stop is not None and last_key >= stop:
@@ -169,7 +175,7 @@ class BlockTableReader:
         while True:
             partition, place, _ = next(self._spans(index, 1))
             raw = self._block(partition, place, fill_cache=fill_cache)
-            keys = decode_keys(raw)
+            keys = self._keys(raw, partition, place)
             high = len(keys) if stop is None else bisect_left(keys, stop)
             if high or not index:
                 break
@@ -266,7 +272,8 @@ class BlockTableReader:
         """Read one raw block and offer it to the cache."""
         offsets = partition.offsets
         offset = offsets[index]
-        raw = self._input.section(offset, offsets[index + 1] - offset)
+        source = self._input
+        raw = source.block(offset, offsets[index + 1] - offset, source.largest_block)
         cache = self._cache
         cache.misses += 1
         # As BlockCache.missed, without its frame where it would do nothing.
@@ -288,6 +295,16 @@ class BlockTableReader:
                 offset = end
         except CorruptionError as error:
             raise error if error.file else self._input.damage(error, offset) from error
+
+    def _keys(self, raw: bytes, partition: IndexPartition, index: int) -> Sequence[bytes]:
+        """The keys of a raw block, which are not none."""
+        try:
+            keys = decode_keys(raw)
+            if keys:
+                return keys
+            raise CorruptionError("a block is empty")
+        except MALFORMED as error:
+            raise self._input.damage(error, partition.offsets[index]) from error
 
     def _decode(self, raw: bytes, offset: int) -> Columns:
         try:

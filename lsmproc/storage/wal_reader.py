@@ -32,7 +32,7 @@ from lsmproc.storage.file_system import READ, FileSystem, storage_error
 
 _CHUNK_BYTES = 1 << 20
 _OVERLAP_BYTES = 32  # more than a promise takes
-_SEQUENCES = 1 << 63  # No clock gets there; beyond 64 bits the next number would have no place in a frame.
+SEQUENCES = 1 << 63  # No clock gets there; beyond 64 bits the next number would have no place in a frame.
 
 Records = dict[bytes, tuple[int, bytes | None]]
 
@@ -122,7 +122,7 @@ def read_log(
             log.end += frames.size
             log.checksum = frames.checksum
             log.last_sequence = frames.sequences[-1]
-            if not 0 <= frames.sequences[0] <= log.last_sequence < _SEQUENCES:
+            if not 0 <= frames.sequences[0] <= log.last_sequence < SEQUENCES:
                 raise CorruptionError("a frame has a sequence number that no store reaches", file=name)
             log.sealed = is_seal(frames.keys[-1], frames.values[-1])
             if not frames.plain:
@@ -160,6 +160,14 @@ def is_blank(fs: FileSystem, name: str) -> bool:
         raise storage_error(error, name) from error
     finally:
         fs.close(fd)
+
+
+def promised_beyond(fs: FileSystem, fd: int, seed: int, position: int) -> int:
+    """The highest durable end that a promise behind ``position`` gives, 0 if there is none. Raises StorageError."""
+    try:
+        return max((latest_promise(data, seed) for data in _overlapping_chunks(fs, fd, position)), default=0)
+    except OSError as error:
+        raise storage_error(error, f"descriptor {fd}") from error
 
 
 def _is_header(encoded: bytes, name: str) -> bool:

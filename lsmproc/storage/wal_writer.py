@@ -92,7 +92,11 @@ class PwriteWal:
         self._tip = (HEADER_SIZE, self._seed, last_sequence)
 
     def append(self, body: bytes, sequence: int) -> int:
-        """Append one frame, return the new end. After an exception the segment ends as before, or is ``doubtful``."""
+        """Append one frame, return the new end.
+
+        After an error the segment ends as before. After an interrupt it ends as before or with the whole frame, as
+        ``end`` and ``last_sequence`` say, or it is ``doubtful``.
+        """
         end, checksum, _ = self._tip
         checksum = crc32(body, checksum)
         whole = pack_frame_head(FRAME_MARK, checksum) + body
@@ -111,7 +115,8 @@ class PwriteWal:
             raise storage_error(error, self.name) from error
         except BaseException:
             self.doubtful = True
-            self._take_back()
+            if not self._keep(whole, checksum, sequence):
+                self._take_back()
             self.doubtful = False
             raise
         return end
@@ -171,6 +176,17 @@ class PwriteWal:
         if room > end:
             with suppress(StorageError):
                 self._fs.allocate(self._fd, room)
+
+    def _keep(self, whole: bytes, checksum: int, sequence: int) -> bool:
+        """Count the frame of an interrupted append if all of it is in the file, where others may have read it."""
+        end = self._tip[0]
+        try:
+            found = self._fs.pread(self._fd, len(whole), end)
+        except (OSError, MemoryError):
+            return False  # To take it back needs neither a file that can be read nor memory.
+        if found == whole:
+            self._tip = (end + len(whole), checksum, sequence)
+        return found == whole
 
     def _take_back(self) -> None:
         """Make sure that no half-written frame is ever replayed: a zero byte never begins a frame.

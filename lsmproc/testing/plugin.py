@@ -1,17 +1,21 @@
-"""The plugin that pytest loads: the fixtures that ``lsmproc.testing`` describes."""
+"""The plugin that pytest loads: the fixtures that ``lsmproc.testing`` describes.
+
+Loaded in every run of pytest where lsmproc is installed, so it imports the rest only when a test asks for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import lsmproc
-from lsmproc.testing.crash import CrashRunner
-from lsmproc.testing.leaks import Leaks
+
+if TYPE_CHECKING:
+    from lsmproc.testing.crash import CrashRunner
 
 _REMEDY = "close stores, snapshots and iterators in the test, or use them as context managers"
 
@@ -54,6 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def lsm_no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child process, a thread of lsmproc or a descriptor of a store behind."""
+    from lsmproc.testing.leaks import Leaks  # noqa: PLC0415 - see the module's docstring
+
     before = Leaks.now()
     yield
     if request.config.getini("lsmproc_leaks") != "off" and (found := before.found()):
@@ -77,5 +83,7 @@ def lsm_store(lsm_open: StoreOpener) -> lsmproc.LSMStore:
 @pytest.fixture
 def lsm_crash(lsm_no_leaks: None, pytestconfig: pytest.Config) -> CrashRunner:
     """Runs a function of the test module in a child process and kills it at a moment; see CrashRunner."""
+    from lsmproc.testing.crash import CrashRunner  # noqa: PLC0415 - see the module's docstring
+
     del lsm_no_leaks
     return CrashRunner(str(pytestconfig.rootpath))

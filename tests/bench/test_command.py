@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import fill_1m, micro
-from bench.command_line import main
-from bench.summary import BY_NAME, Summary
-from bench.targets import targets_report
+from lsmproc.bench import fill_1m, micro, options
+from lsmproc.bench.command_line import main
+from lsmproc.bench.errors import OptionError, SessionFailedError
+from lsmproc.bench.rounds import Rounds
+from lsmproc.bench.summary import BY_NAME, Summary
+from lsmproc.bench.targets import targets_report
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--num", "500", "--rounds", "1", "--systems", "lsmproc,sqlite3", "--workloads", "fillrandom,readseq"]
+SMALL = ["--num", "300", "--rounds", "1", "--systems", "lsmproc,sqlite3", "--workloads", "fillrandom,readseq"]
+SMALL += ["--background", "inline"]
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of one small run, and what it printed."""
     folder = tmp_path_factory.mktemp("bench results")
+    files = ["--dir", str(folder), "--json", "run.json", "--html", "run.html"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *SMALL, "--dir", str(folder), "--json", "run.json", "--html", "run.html"],
+        [sys.executable, "-m", "lsmproc", "bench", *SMALL, *files],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
@@ -78,11 +84,116 @@ def test_a_run_compared_with_itself_is_neither_faster_nor_slower(
     assert "*" not in "".join(rows)
 
 
-@pytest.mark.parametrize("option", ["--systems", "--workloads"])
-def test_an_unknown_name_is_refused_with_the_known_ones(option: str) -> None:
-    """A misspelt workload must not look like one that was measured."""
-    with pytest.raises(SystemExit, match=r"there is no .* nonsense; choose from"):
-        main([option, "nonsense"])
+def test_a_resumed_run_measures_only_what_is_missing(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop loses one workload at most; what is there stays as it was measured."""
+    path = tmp_path / "run.json"
+    whole = json.loads((saved / "run.json").read_text())
+    stopped = whole | {"results": [each for each in whole["results"] if each["workload"] == "fillrandom"]}
+    path.write_text(json.dumps(stopped))
+    asked = []
+
+    def measure_nothing(self: Rounds, system: str, workload: str, *_: object) -> dict[str, Any]:
+        asked.append((system, workload))
+        if workload == "load":
+            return {"version": "", "settings": {}}
+        return next(each for each in whole["results"] if each["workload"] == workload and each["system"] == system)
+
+    monkeypatch.setattr(Rounds, "_run_session", measure_nothing)
+    assert 0 == main([*SMALL, "--dir", str(tmp_path), "--json", str(path), "--resume"])
+    assert {"fillrandom"}.isdisjoint(workload for _, workload in asked)
+    measured = json.loads(path.read_text())["results"]
+    assert whole["results"] == sorted(measured, key=whole["results"].index)
+    assert 2 == main([*SMALL, "--num", "400", "--json", str(path), "--resume"])
+
+
+def test_a_session_that_fails_leaves_the_others_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that fails costs no other its result, and is told of."""
+    path = tmp_path / "run.json"
+
+    def fail_at_the_second(self: Rounds, system: str, workload: str, *_: object) -> dict[str, Any]:
+        if workload == "readseq":
+            raise SessionFailedError("readseq failed")
+        return {"version": "", "settings": {}} | _result(system, 1.0, 1.0)
+
+    monkeypatch.setattr(Rounds, "_run_session", fail_at_the_second)
+    assert 1 == main([*SMALL, "--dir", str(tmp_path), "--json", str(path)])
+    assert ["lsmproc", "sqlite3"] == [each["system"] for each in json.loads(path.read_text())["results"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--systems", "nonsense"], "there is no system nonsense; choose from lsmproc, plyvel"),
+        (["--workloads", "nonsense"], "there is no workload nonsense; choose from fillseq"),
+        (["--only", "nonsense"], "no workload has this in its name"),
+        (["micro", "--only", "nonsense"], "choose from aio, iterators"),
+        (["--num", "0"], "--num must be at least 1"),
+        (["--num", "1M", "--key-size", "4"], "keys of 1000000 records need 7 bytes at least"),
+        (["--rounds", "0"], "--rounds must be at least 1"),
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--reads", "0"], "--reads must be at least 1"),
+        (["--compressibility", "2"], "at most 1"),
+        (["--counts", "10"], "--counts has no meaning for table, only for sizes"),
+        (["sizes", "--counts", "10,x"], "'x' is no whole number"),
+        (["limiter", "--threads", "2"], "--threads has no meaning for limiter"),
+        (["--dir", "/nowhere/at/all"], "there is no such directory"),
+        (["--json", "/nowhere/run.json"], "its directory does not exist"),
+        (["--resume"], "name it"),
+        (["--show", "/nowhere/run.json"], "there is no such file"),
+        (["--against", "/nowhere/run.json"], "No such file"),
+        (["--num", "1000000M", "--key-size", "20"], "choose another place with --dir"),
+    ],
+)
+def test_a_run_that_cannot_be_made_is_refused_with_the_reason(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is measured, in one line and without a traceback."""
+    assert 2 == main(arguments)
+    error = capsys.readouterr().err
+    assert told in error
+    assert 1 == error.rstrip("\n").count("\n") + 1
+
+
+def test_saved_results_are_not_overwritten(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An hour of measuring must not be lost to a forgotten option."""
+    before = (saved / "run.json").read_bytes()
+    assert 2 == main([*SMALL, "--json", str(saved / "run.json")])
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert before == (saved / "run.json").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '{"format": 1}', '{"format": 2, "kind": "backlog"}'])
+def test_a_file_that_holds_no_results_of_this_kind_is_refused(text: str, tmp_path: Path) -> None:
+    """Figures of another program would be compared as if they were ours."""
+    (tmp_path / "run.json").write_text(text)
+    assert 2 == main(["--show", str(tmp_path / "run.json")])
+
+
+def test_a_peer_that_is_not_installed_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table without the fastest peer would look like a victory."""
+    monkeypatch.setattr(options, "installed", lambda name: name != "plyvel")
+    told: list[str] = []
+    parsed = Namespace(systems="lsmproc,plyvel")
+    assert ["lsmproc"] == options.systems_of(parsed, told.append)
+    assert (
+        'NOT MEASURED, because not installed: plyvel. To compare with all peers: pip install "lsmproc[bench]"'
+        in told[0]
+    )
+    with pytest.raises(OptionError, match="none of the systems plyvel is installed"):
+        options.systems_of(Namespace(systems="plyvel"), told.append)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("50000", 50_000), ("50_000", 50_000), ("100k", 100_000), ("1.5M", 1_500_000), ("1Mi", 1 << 20)],
+)
+def test_counts_and_sizes_are_written_as_people_do(text: str, value: int) -> None:
+    """Zeros are miscounted."""
+    assert value == options.number(text)
 
 
 def test_ratios_say_how_many_times_better_we_are() -> None:
@@ -104,19 +215,24 @@ def test_the_preset_judges_each_promise() -> None:
 
 
 def test_a_target_is_met_reached_or_behind() -> None:
-    """Each against the better peer."""
-    summary = Summary([_result("lsmproc", 1.0, 10), _result("plyvel", 1.5, 10)])
-    assert "" == targets_report(summary)
-    for workload, verdict in (("readrandom", "aim"), ("fillrandom", "met"), ("readreverse", "met"), ("readhot", "met")):
-        results = [_result("lsmproc", 1.0, 10), _result("plyvel", 1.5, 10)]
-        line = targets_report(Summary([each | {"workload": workload} for each in results])).splitlines()[1]
-        assert (workload, verdict) == (line.split()[0], line.split()[-1])
+    """Each against the better peer, or against its bound."""
+    both = [_result("lsmproc", 1.0, 10), _result("plyvel", 1.5, 10)]
+    assert "" == targets_report(Summary(both))
+    for workload, verdict in (
+        ("readrandom", "aim reached"),
+        ("fillrandom", "reached"),
+        ("seekrandom", "aim reached"),
+        ("multireadrandom", "reached"),
+    ):
+        line = targets_report(Summary([each | {"workload": workload} for each in both])).splitlines()[1]
+        assert (workload, verdict) == (line.split()[0], line.split("x  ")[-1].strip())
+    slow = [_result("lsmproc", 1.0, 30_000) | {"workload": "overwrite"}]
+    assert "20,000 us  5,000 us  30,000 us  NOT REACHED" in targets_report(Summary(slow))
 
 
 def test_the_micro_benchmarks_are_found() -> None:
-    """By the name after their prefix; one that does not exist is refused."""
-    assert {"iterators", "tables"} <= set(micro.names())
-    assert 2 == micro.main(["nonsense"])
+    """By the name after their prefix."""
+    assert {"iterators", "log", "tables"} <= set(micro.names())
 
 
 def _result(system: str, seconds: float, latency: float) -> dict[str, object]:

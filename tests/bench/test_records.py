@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import zlib
 
-from bench.records import RecordMaker, batches
-from bench.settings import Settings
-from bench.zipfian import Zipfian
+from lsmproc.bench.records import RecordMaker, batches
+from lsmproc.bench.settings import Settings
+from lsmproc.bench.zipfian import Zipfian
 
 
 def test_keys_and_values_have_the_sizes_that_were_asked_for() -> None:

@@ -35,6 +35,7 @@ COMMANDS = (
     "flush",
     "checkpoint",
     "destroy",
+    "bench",
 )
 
 

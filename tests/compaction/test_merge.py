@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsmproc.compaction.merge import TombstoneRule
-from lsmproc.iterators.merge_windows import Window, merge_windows, merge_windows_reverse
+from lsmproc.iterators.merge_windows import Window, merge_windows, merge_windows_reverse, merged
 
 KEYS = st.binary(max_size=2)
 RUNS = st.lists(st.sets(KEYS, max_size=60), max_size=5)
@@ -56,6 +57,23 @@ def test_windows_that_no_other_source_covers_pass_through_untouched(
     high = ([b"x", b"y"], [3, 4])
     merged = list(merge([iter([low]), iter([high])]))
     assert {id(low), id(high)} == {id(window) for window in merged}
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2])
+@pytest.mark.parametrize("others", [3, 80])
+def test_the_newest_record_wins_wherever_the_largest_part_stands(largest: int, others: int) -> None:
+    """Few records are put into the largest part, many are merged with it: the result is the same."""
+    draw = random.Random(largest)
+    parts: list[Window] = []
+    model: dict[bytes, int] = {}
+    for age in range(3):
+        keys = sorted(draw.sample([b"%03d" % number for number in range(150)], 120 if age == largest else others))
+        parts.append((keys, [age] * len(keys)))
+        model = dict(zip(keys, parts[-1][1], strict=True)) | model
+    before = deepcopy(parts)
+    keys, values = merged(parts)
+    assert sorted(model.items()) == list(zip(keys, values, strict=True))
+    assert before == parts
 
 
 def test_long_windows_are_merged_in_steps() -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-_DOWNLOAD_SECONDS = 60
+_DOWNLOAD_SECONDS = 45
 
 
 def published_package(requirement: str, file_name: str, sha256: str) -> Path | None:

@@ -276,7 +276,7 @@ def test_parts_one_after_the_other_are_the_range(
             end = len(keys) if stop is None else bisect_left(keys, stop)
             found: list[tuple[bytes, bytes | None]] = []
             low, high = start, stop
-            while part := reader.part(low, high, reverse=reverse, fill_cache=True):
+            while part := reader.part(low, high, reverse, fill_cache=True):
                 part_keys, part_first, part_end, bound, source = part
                 part_values = source if isinstance(source, list) else decode_columns(source)[1]
                 here = list(zip(part_keys, part_values, strict=True))[part_first:part_end]

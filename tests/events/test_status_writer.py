@@ -159,6 +159,20 @@ def test_a_disk_that_refuses_is_warned_of_once(watched: Watched, caplog: pytest.
     assert (1, 1) == (watched.tick_at(53.0), len(caplog.records))
 
 
+def test_figures_that_cannot_be_had_are_asked_for_in_a_second_again(watched: Watched) -> None:
+    """And not at each tick, each time with a traceback in the log."""
+
+    def fail() -> Figures:
+        raise RuntimeError("no figures")
+
+    watched.writer._collect = fail
+    with pytest.raises(RuntimeError):
+        watched.tick_at(51.0)
+    assert [0, 0] == [watched.tick_at(at) for at in (51.25, 51.9)]
+    watched.writer._collect = watched._collect
+    assert 1 == watched.tick_at(52.0)
+
+
 def test_rates_come_from_counters_and_never_run_backwards() -> None:
     """What one of the two trees does not hold, or holds as something else, is left out."""
     before: Figures = {"reads": {"gets": 10, "scans": "?"}, "levels": [{"bytes_from_above": 100, "bytes_written": 50}]}

@@ -29,7 +29,7 @@ def package_sources() -> dict[str, ast.Module]:
 @pytest.fixture(scope="session")
 def all_sources(package_sources: dict[str, ast.Module]) -> dict[str, ast.Module]:
     """Every Python file of the project, parsed, by its path."""
-    return package_sources | _parsed("tests") | _parsed("bench")
+    return package_sources | _parsed("tests")
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def run_tool() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def _parsed(folder: str) -> dict[str, ast.Module]:
-    # os.walk because Path.rglob does not follow the link lsmproc/workers.
+    # os.walk because Path.rglob does not follow links such as lsmproc/workers.
     paths = [Path(top, name) for top, _, names in os.walk(ROOT / folder, followlinks=True) for name in names]
     sources = sorted(path for path in paths if path.suffix == ".py")
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes(), str(path)) for path in sources}

@@ -29,7 +29,7 @@ def distributions(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_file_of_the_package_and_no_other(root: Path, distributions: Path) -> None:
     """The real files stand in place of the links, and nothing lands beside the package in site-packages."""
     expected = {f"lsmproc/{name}" for name in _files(root / "lsmproc")}
-    assert {"lsmproc/workers/__init__.py", "lsmproc/configs/default.toml", "lsmproc/py.typed"} <= expected
+    assert {"lsmproc/workers/__init__.py", "lsmproc/configs/default.toml", "lsmproc/bench/rounds.py"} <= expected
     assert expected == {name for name in _wheel_names(distributions) if ".dist-info/" not in name}
 
 
@@ -75,9 +75,8 @@ def test_the_sdist_holds_the_whole_project(root: Path, distributions: Path) -> N
     with tarfile.open(_only(distributions, "*.tar.gz")) as sdist:
         members = sdist.getmembers()
     names = {member.name.partition("/")[2] for member in members}
-    wanted = {
-        f"{folder}/{name}" for folder in ("lsmproc", "workers", "configs", "tests") for name in _files(root / folder)
-    }
+    folders = ("lsmproc", "workers", "configs", "bench", "tests")
+    wanted = {f"{folder}/{name}" for folder in folders for name in _files(root / folder)}
     wanted |= {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", ".ci/run"}
     assert set() == wanted - names
     assert [] == [member.name for member in members if not member.isfile()]

@@ -17,8 +17,10 @@ MAY_IMPORT_BY_NAME = ("lsmproc/__init__.py", "lsmproc/workers/job_run.py")
 FILE_OPENERS = {"open", "fdopen", "rename", "replace", "unlink", "remove", "truncate", "link", "symlink", "mkfifo"}
 PATH_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes"}
 
-# The disk belongs to the storage layer. The exceptions read a TOML file of settings, or are the command line.
-MAY_OPEN_FILES = ("lsmproc/storage/", "lsmproc/cli/", "lsmproc/config/toml_file.py", "lsmproc/config/profiles.py")
+# The disk belongs to the storage layer. The exceptions read a TOML file of settings, or are commands with files of
+# their own.
+MAY_OPEN_FILES = ("lsmproc/storage/", "lsmproc/cli/", "lsmproc/bench/")
+MAY_OPEN_FILES += ("lsmproc/config/toml_file.py", "lsmproc/config/profiles.py")
 
 MAY_BE_LONG = ("lsmproc/store.py", "lsmproc/config/lsm_config.py")
 

@@ -13,6 +13,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "DURABILITY.md",
+    "MIGRATION.md",
     "LICENSE",
     "README.md",
     "SECURITY.md",
@@ -55,12 +56,12 @@ def test_each_extra_in_a_command_is_defined(root: Path) -> None:
     assert named <= set(project["optional-dependencies"])
 
 
-@pytest.mark.parametrize(("link", "target"), [("lsmproc/workers", "../workers"), ("lsmproc/configs", "../configs")])
-def test_the_links_of_a_clone_lead_to_the_top_level(root: Path, link: str, target: str) -> None:
+@pytest.mark.parametrize("name", ["workers", "configs", "bench"])
+def test_the_links_of_a_clone_lead_to_the_top_level(root: Path, name: str) -> None:
     """A link that git wrote out as a text file, or that became a copy, would split one folder in two."""
     if not (root / ".git").exists():
         pytest.skip("an sdist holds files instead of links")
-    assert Path(target) == (root / link).readlink()
+    assert Path("..", name) == (root / "lsmproc" / name).readlink()
 
 
 def test_nothing_else_lies_at_the_top_level(root: Path) -> None:

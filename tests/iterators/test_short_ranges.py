@@ -61,3 +61,32 @@ def test_one_part_passes_through_and_none_is_the_end() -> None:
     assert ([b"b", b"c"], [b"2", b"3"], None) == merged_part([part], 16)
     assert ([b"b", b"c"], [b"2", b"3"], None) == merged_part_reverse([part], 16)
     assert ([], [], None) == merged_part([], 16) == merged_part_reverse([], 16)
+
+
+def test_a_part_that_ends_the_window_too_soon_is_followed_once() -> None:
+    """Its next records join it, so that the others need not be asked again; the next end is the bound."""
+    ends_early: Part = ([b"b", b"d"], 0, 2, b"d\0", [b"1", b"2"])
+    known: Part = ([b"a", b"c", b"e", b"g"], 0, 4, None, [b"3", b"4", b"5", b"6"])
+    asked = []
+
+    def follow(index: int, bound: bytes) -> Part:
+        asked.append((index, bound))
+        return [b"f", b"h"], 0, 2, b"h\0", BlockEncoder().encode([b"f", b"h"], [b"7", b"8"], [1, 1])
+
+    keys, values, bound = merged_part([known, ends_early], 4, follow)
+    assert [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"] == keys
+    assert [b"3", b"1", b"4", b"2", b"5", b"7", b"6", b"8"] == values
+    assert bound == b"h\0"
+    assert asked == [(1, b"d\0")]
+
+
+def test_nothing_follows_a_part_whose_source_has_ended() -> None:
+    """The part was all there is of it."""
+    part: Part = ([b"a"], 0, 1, b"a\0", [b"1"])
+    assert ([b"a"], [b"1"], None) == merged_part([part], 10, lambda _index, _bound: None)
+
+
+def test_a_part_with_enough_records_is_not_followed() -> None:
+    """The window ends where it does."""
+    part: Part = ([b"a", b"b"], 0, 2, b"b\0", [b"1", b"2"])
+    assert ([b"a", b"b"], [b"1", b"2"], b"b\0") == merged_part([part], 2, lambda _index, _bound: pytest.fail("asked"))

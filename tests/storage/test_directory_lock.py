@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from lsmproc.errors import LockedError, StorageError
 from lsmproc.storage.directory_lock import DirectoryLock, owner_of
 from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.storage.lock_holder import is_running
 from tests.faults.faulty_file_system import FaultPlan
 
 HOLDER = """
@@ -81,9 +83,30 @@ def test_what_the_lock_file_says_decides_nothing(fs: PosixFileSystem, tmp_path: 
     assert "" == owner_of(fs)
     lock = DirectoryLock(fs)
     (tmp_path / "LOCK").write_bytes(text)
-    with pytest.raises(LockedError, match="another process"):
+    with pytest.raises(LockedError, match=rf"by pid {os.getpid()} \(|by another process"):
         DirectoryLock(fs)
     lock.close()
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the kernel does not list its locks")
+def test_a_reader_is_named_and_not_the_owner_before_it(fs: PosixFileSystem, tmp_path: Path) -> None:
+    """It writes nothing into the LOCK file, where the text of an owner that is gone still stands."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.DEVNULL)
+    process.wait(20)
+    assert owner_of(fs).startswith(f"pid {process.pid} on ")
+    reader = DirectoryLock(fs, shared=True)
+    with pytest.raises(LockedError, match="which reads it: a store has one owner") as caught:
+        DirectoryLock(fs)
+    assert caught.value.owner.startswith(f"pid {os.getpid()} (")
+    assert "open_follower" in str(caught.value)
+    reader.close()
+    DirectoryLock(fs).close()
+
+
+@pytest.mark.parametrize("pid", [0, -1, 1 << 40, 1 << 80])
+def test_a_process_that_cannot_be_is_not_running(pid: int) -> None:
+    """The number comes from a file."""
+    assert not is_running(pid)
 
 
 def test_a_lock_that_fails_gives_everything_back(tmp_path: Path) -> None:

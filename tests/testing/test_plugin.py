@@ -192,3 +192,14 @@ def test_pytest_finds_the_plugin_where_the_package_is_installed() -> None:
     """Through its entry point; ``-p no:lsmproc`` turns it off."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {"lsmproc": "lsmproc.testing.plugin"} == project["entry-points"]["pytest11"]
+
+
+def test_the_plugin_costs_nothing_where_no_test_asks_for_it() -> None:
+    """It is loaded in every run of pytest, also of projects that only have lsmproc installed."""
+    script = "import sys, pytest, lsmproc.testing.plugin; print([name for name in sys.modules if 'lsmproc' in name])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    expected = ["lsmproc", "lsmproc.testing", "lsmproc.testing.crash_child", "lsmproc.testing.plugin"]
+    loaded = done.stdout
+    assert all(repr(name) in loaded for name in expected)
+    assert not any(name in loaded for name in ("lsmproc.store", "lsmproc.testing.leaks", "lsmproc.workers.spawn"))

@@ -1,6 +1,6 @@
 """Draws the picture of ``lsmproc top`` that the README shows: a store under load, from its status page, as SVG.
 
-Run it in the checkout: ``python bench/top_picture.py docs/top.svg``. It takes about ten seconds and needs rich.
+Run it in the checkout: ``python docs/top_picture.py docs/top.svg``. It takes about ten seconds and needs rich.
 """
 
 from __future__ import annotations
