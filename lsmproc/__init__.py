@@ -20,7 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lsmproc.config import LSMConfig
+    from lsmproc.checkpoint import CheckpointInfo
+    from lsmproc.config import LSMConfig, OptionChange
+    from lsmproc.destruction import destroy
     from lsmproc.env import Env
     from lsmproc.errors import (
         BackgroundError,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackgroundError",
+    "CheckpointInfo",
     "ClosedError",
     "CompactionResult",
     "ConfigError",
@@ -78,6 +81,7 @@ __all__ = [
     "LockedError",
     "NoSpaceError",
     "NotAStoreError",
+    "OptionChange",
     "ReadOnlyError",
     "RecordTooLargeError",
     "Snapshot",
@@ -88,6 +92,7 @@ __all__ = [
     "WorkerDiedError",
     "WriteBatch",
     "WriteStallTimeout",
+    "destroy",
     "format_stats",
     "open",
     "open_follower",
@@ -99,6 +104,7 @@ __all__ = [
 
 # Where the names that are not errors live.
 _HOMES = {
+    "CheckpointInfo": "lsmproc.checkpoint",
     "CompactionResult": "lsmproc.maintenance_results",
     "DBIterator": "lsmproc.iterators.db_iterator",
     "Entry": "lsmproc.read_view",
@@ -113,9 +119,11 @@ _HOMES = {
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
     "Stats": "lsmproc.statistics",
+    "OptionChange": "lsmproc.config",
     "StoreStatus": "lsmproc.store_status",
     "Subscription": "lsmproc.events.subscription",
     "WriteBatch": "lsmproc.write_batch",
+    "destroy": "lsmproc.destruction",
     "format_stats": "lsmproc.statistics",
     "read_events": "lsmproc.store_status",
     "read_status": "lsmproc.store_status",

@@ -16,8 +16,9 @@ import resource
 from collections.abc import Callable
 from dataclasses import fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from lsmproc.auto_rate import RatePacer
 from lsmproc.config import LSMConfig
 from lsmproc.config.units import parse_bytes
 from lsmproc.errors import ClosedError, ConfigError
@@ -29,6 +30,7 @@ from lsmproc.storage.open_file import OpenFiles
 from lsmproc.storage.row_cache import RowBudget
 from lsmproc.ticker import Ticker
 from lsmproc.workers.inline_background import InlineBackground
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.process_background import ProcessBackground
 from lsmproc.workers.thread_background import ThreadBackground
 
@@ -44,18 +46,22 @@ _MOST_OPEN_FILES = 100_000
 _LEAST_MEMTABLE_BUDGET = 1 << 20
 _OTHER_FILES = 40  # four for each worker, the log, the manifest, the directory, standard streams
 
-_DECIDED_HERE = (
+DECIDED_HERE = (
     "background",
     "flush_workers",
     "compaction_workers",
     "worker_niceness",
+    "worker_io_priority",
+    "worker_cpus",
     "worker_hang_seconds",
     "rate_limit_bytes_per_sec",
+    "rate_limit_auto",
     "block_cache_bytes",
     "row_cache_bytes",
     "max_open_files",
 )
-_DEFAULTS = {field.name: field.default for field in fields(LSMConfig)}
+_FIELDS = {field.name: field for field in fields(LSMConfig)}
+_DEFAULTS = {name: field.default for name, field in _FIELDS.items()}
 
 
 class Env:
@@ -77,8 +83,11 @@ class Env:
         flush_workers: int = 1,
         compaction_workers: int = 2,
         worker_niceness: int = 10,
+        worker_io_priority: Literal["normal", "low", "idle"] = "normal",
+        worker_cpus: tuple[int, ...] | None = None,
         worker_hang_seconds: int = 300,
         rate_limit_bytes_per_sec: int | None = None,
+        rate_limit_auto: bool = False,
         block_cache_bytes: int = 64 << 20,
         row_cache_bytes: int = 8 << 20,
         memtable_budget_bytes: int | str | None = None,
@@ -101,8 +110,11 @@ class Env:
             flush_workers=flush_workers,
             compaction_workers=compaction_workers,
             worker_niceness=worker_niceness,
+            worker_io_priority=worker_io_priority,
+            worker_cpus=worker_cpus,
             worker_hang_seconds=worker_hang_seconds,
             rate_limit_bytes_per_sec=rate_limit_bytes_per_sec,
+            rate_limit_auto=rate_limit_auto,
             block_cache_bytes=block_cache_bytes,
             row_cache_bytes=row_cache_bytes,
             max_open_files=max_open_files,
@@ -110,6 +122,7 @@ class Env:
         self.closed: bool = False
         self.kind = settings.background
         self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
+        self.pacer: RatePacer = RatePacer(self.rate_limiter, enabled=settings.rate_limit_auto)
         self.block_cache: BlockCache = BlockCache(settings.block_cache_bytes)
         self.row_budget: RowBudget = RowBudget(settings.row_cache_bytes)
         self.open_files: OpenFiles = OpenFiles(settings.max_open_files or _half_of_descriptor_limit())
@@ -121,7 +134,12 @@ class Env:
         arguments = (self.flush_workers, self.compaction_workers, self.rate_limiter, settings.worker_niceness)
         self.background: Background
         if self.kind == "process":
-            self.background = ProcessBackground(*arguments, hang_seconds=settings.worker_hang_seconds)
+            self.background = ProcessBackground(
+                *arguments,
+                io_priority=settings.worker_io_priority,
+                cpus=settings.worker_cpus,
+                hang_seconds=settings.worker_hang_seconds,
+            )
         elif self.kind == "thread":
             self.background = ThreadBackground(*arguments, open_file_system=open_file_system)
         else:
@@ -135,8 +153,11 @@ class Env:
             flush_workers=config.flush_workers,
             compaction_workers=config.compaction_workers,
             worker_niceness=config.worker_niceness,
+            worker_io_priority=config.worker_io_priority,
+            worker_cpus=config.worker_cpus,
             worker_hang_seconds=config.worker_hang_seconds,
             rate_limit_bytes_per_sec=config.rate_limit_bytes_per_sec,
+            rate_limit_auto=config.rate_limit_auto,
             block_cache_bytes=config.block_cache_bytes,
             row_cache_bytes=config.row_cache_bytes,
             max_open_files=config.max_open_files,
@@ -144,21 +165,84 @@ class Env:
 
     def check(self, config: LSMConfig) -> None:
         """Raise ConfigError if a store asks for something that its Env decides otherwise, ClosedError after close."""
-        if self.closed:
-            raise ClosedError("the Env is closed; make another one")
-        asked = {name: getattr(config, name) for name in _DECIDED_HERE}
+        self._check_open()
+        settings = self.settings
+        asked = {name: getattr(config, name) for name in DECIDED_HERE}
         problems = [
-            f"{name} = {value!r}: the Env that is given has {getattr(self._settings, name)!r}; set it there"
+            f"{name} = {value!r}: the Env that is given has {getattr(settings, name)!r}; set it there"
             for name, value in asked.items()
-            if value not in (getattr(self._settings, name), _DEFAULTS[name])
+            if value not in (getattr(settings, name), _DEFAULTS[name])
         ]
         if problems:
             raise ConfigError(problems)
+
+    def set_workers(self, *, flush: int | None = None, compaction: int | None = None) -> None:
+        """Change how many workers there are, now.
+
+        More start when there is work for them, surplus ones leave after their job. Raises ConfigError, ClosedError.
+        """
+        given = {"flush_workers": flush, "compaction_workers": compaction}
+        self.set_options(**{name: count for name, count in given.items() if count is not None})
+
+    def set_options(self, **changes: Any) -> None:
+        """Change settings that this Env decides for its stores, now: all of them, or none.
+
+        Raises ConfigError with every problem, also for a setting that only a new Env can have; ClosedError.
+        """
+        self._check_open()
+        problems = [problem for name in changes if (problem := self._refusal(name)) is not None]
+        if problems:
+            raise ConfigError(problems)
+        settings = self.settings.replace(**changes)
+        before, self._settings = self.settings, settings
+        self.flush_workers, self.compaction_workers = settings.flush_workers, settings.compaction_workers
+        counts = (settings.flush_workers, settings.compaction_workers)
+        if counts != (before.flush_workers, before.compaction_workers):
+            self.background.set_workers(*counts)
+        if _placements(settings) != _placements(before):
+            self.background.place_workers(*_placements(settings))
+        if settings.rate_limit_bytes_per_sec != before.rate_limit_bytes_per_sec:
+            self.rate_limiter.set_rate(settings.rate_limit_bytes_per_sec)
+        self.pacer.enable(enabled=settings.rate_limit_auto)
+        self.block_cache.resize(settings.block_cache_bytes)
+        self.row_budget.resize(settings.row_cache_bytes)
+        self.open_files.capacity = settings.max_open_files or _half_of_descriptor_limit()
+
+    @property
+    def settings(self) -> LSMConfig:
+        """What this Env decides, as a config whose other fields mean nothing; the rate is that of the limiter."""
+        limit = self.rate_limiter.limit
+        if limit == self._settings.rate_limit_bytes_per_sec:
+            return self._settings
+        return self._settings.replace(rate_limit_bytes_per_sec=limit)
+
+    def settings_of(self, config: LSMConfig) -> LSMConfig:
+        """The settings that are in force for a store of this Env with ``config``."""
+        settings = self.settings
+        decided = {name: getattr(settings, name) for name in DECIDED_HERE}
+        same = all(getattr(config, name) == value for name, value in decided.items())
+        return config if same else config.replace(**decided)
 
     def close(self, timeout: float = _CLOSE_SECONDS) -> None:
         """Stop the workers within ``timeout`` seconds. REQUIRES: the stores of this Env are closed. Idempotent."""
         self.closed = True
         self.background.close(timeout)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedError("the Env is closed; make another one")
+
+    @staticmethod
+    def _refusal(name: str) -> str | None:
+        """Why the setting ``name`` cannot be changed here, if it cannot; an unknown one is for the config to refuse."""
+        setting = _FIELDS.get(name)
+        if setting is None:
+            return None
+        if name not in DECIDED_HERE:
+            return f"{name} belongs to a store and not to its Env: change it with db.set_options({name}=...)"
+        if not setting.metadata["option"].live:
+            return f"{name} is fixed while the Env is open: close its stores and it, and make another Env with it"
+        return None
 
     def __enter__(self) -> Self:
         """The Env itself, to be closed at the end of the block."""
@@ -180,6 +264,14 @@ def _checked_budget(value: int | str | None) -> int | None:
     if size is not None and (type(size) is not int or size < _LEAST_MEMTABLE_BUDGET):
         raise ConfigError([f"memtable_budget_bytes = {value!r}: must be a size of at least 1 MiB, or None"])
     return size
+
+
+def _placements(settings: LSMConfig) -> tuple[Placement, Placement]:
+    """Of flush and compaction workers: flushes never step back, since writes stop when they fall behind."""
+    return (
+        Placement(0, "normal", settings.worker_cpus),
+        Placement(settings.worker_niceness, settings.worker_io_priority, settings.worker_cpus),
+    )
 
 
 def _half_of_descriptor_limit() -> int:

@@ -37,6 +37,8 @@ class LogSegments:
         current: the segment being written.
         finished: ends of the segments under the memtable that are not written any more, oldest first.
         syncs: how often the log was synced.
+        segment_bytes: room that spares are made with; may be changed at any time.
+        rotated_bytes: bytes of all segments that were sealed since the opening.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class LogSegments:
         """Begin ``current``, whose file is there already, behind the ``replayed`` segments."""
         self.current: Wal = current
         self.syncs: int = 0
+        self.segment_bytes: int = segment_bytes
+        self.rotated_bytes: int = 0
         self._fs = fs
         self._store_uuid = store_uuid
         self._numbers = numbers
         self._new_wal = new_wal
-        self._segment_bytes = segment_bytes
         self._unsynced: list[Wal | ReplayedSegment] = list(replayed)  # finished, oldest first
         self.finished: list[SegmentEnd] = [segment.end for segment in replayed]
         self._spare: Wal | None = None
@@ -122,6 +125,7 @@ class LogSegments:
             self.current.seal()
             self._unsynced.append(self.current)
             self.finished = finished
+            self.rotated_bytes += sealed.end
             self.current = spare
         except BaseException:
             if self.current.sealed and spare is not None:
@@ -135,7 +139,7 @@ class LogSegments:
         """Make and allocate the next segment's file, off the write path. Harmless at any time. Raises StorageError."""
         if self._spare is not None or self._closed:
             return
-        spare = self._new_wal(self._fs, self._numbers.take(), self._segment_bytes)
+        spare = self._new_wal(self._fs, self._numbers.take(), self.segment_bytes)
         try:
             self._fs.sync_directory()
         except BaseException:

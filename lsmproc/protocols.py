@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from lsmproc.formats.version_edit import FileMetadata, VersionEdit
     from lsmproc.storage.version import Version
+    from lsmproc.workers.placement import Placement
     from lsmproc.workers.worker_report import WorkerReport
 
 # What a memtable holds for a key: (sequence, value), or (sequence, value, older entry) when a live snapshot still
@@ -278,6 +279,17 @@ class Background(Protocol):
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` on the background's thread, where replies are delivered too, one at a time."""
+
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """Have jobs of these priorities of the store in ``directory`` rank with flushes, waiting and running ones,
+        until the next call for it: writes stall for want of them.
+        """
+
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """Change how many jobs of each kind may run at once, now. Running jobs are not interrupted."""
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Change how the workers of each kind stand beside other processes, now; only processes can be placed."""
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each worker is doing."""

@@ -2,8 +2,8 @@
 
 A token bucket that holds at most a tenth of a second's bytes, so that any second sees at most 10 % more than the
 rate. Requests wait in one queue per priority. The highest priority goes first (SILK, ATC'19), and of every byte it
-gets, each lower priority that waits is credited a tenth (the fairness of RocksDB's limiter, without its dice), so
-that nothing starves. A request larger than the bucket is granted in pieces.
+gets, each lower priority that waits is credited its floor (the fairness of RocksDB's limiter, without its dice): deeper
+work all but pauses while upper work waits, and nothing starves. A request larger than the bucket is granted in pieces.
 
 The same limiter serves two kinds of callers: threads call :meth:`RateLimiter.request`, which blocks; an event loop,
 of which there may be one per limiter, uses ``submit``, ``poll`` and ``seconds_until_next``, which never do. Time is
@@ -15,14 +15,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from lsmproc.protocols import Priority
 
 BUCKET_SECONDS = 0.1  # the bucket holds this much of the rate: the bound on bursts
 PIECE_SECONDS = 0.05  # the smallest piece of a large request, so that a grant is worth its message
-LOWER_SHARE = 0.1  # of each byte granted above it, a waiting lower priority is credited this much
+# Of each byte granted above it, a waiting lower priority is credited this much: its floor while all want everything.
+FLOORS = {Priority.FLUSH: 0.0, Priority.LEVEL0: 0.1, Priority.DEEPER: 0.05}
 _SHORTEST_WAIT_SECONDS = 0.001  # rounding may leave a wait too short for a clock to notice
 WAIT_SLICE_SECONDS = 0.1  # a blocked thread looks at its cancellation at least this often
 
@@ -40,16 +41,24 @@ class PriorityReport:
 class RateLimiter:
     """Shares a number of bytes per second among requests of three priorities. Thread-safe."""
 
-    def __init__(self, bytes_per_second: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Pace to ``bytes_per_second``; None means that nothing waits. ``clock`` gives seconds and never goes back."""
+    def __init__(
+        self,
+        bytes_per_second: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        floors: Mapping[Priority, float] = FLOORS,
+    ) -> None:
+        """Pace to ``bytes_per_second``; None means that nothing waits. ``clock`` gives seconds and never goes back.
+
+        ``floors``: what each priority is credited of each byte granted above it while it waits.
+        """
         self._clock = clock
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._rate = _checked(bytes_per_second)
+        self._limit = self._rate = _checked(bytes_per_second)
         self._available = 0.0 if self._rate is None else self._rate * BUCKET_SECONDS
         self._refilled_at = clock()
-        self._queues = {priority: _PriorityQueue() for priority in Priority}
+        self._queues = {priority: _PriorityQueue(floors[priority]) for priority in Priority}
         self._grants: list[tuple[Hashable, int]] = []  # granted to submitted tokens, not yet polled
         self._watchers: list[Callable[[], None]] = []
 
@@ -58,9 +67,21 @@ class RateLimiter:
         """The rate in force; None when nothing is paced."""
         return self._rate
 
+    @property
+    def limit(self) -> int | None:
+        """The rate that was set last: what an automatic rate may not exceed."""
+        return self._limit
+
     def set_rate(self, bytes_per_second: int | None) -> None:
-        """Change the rate now: blocked requests and watchers are woken at once."""
-        rate = _checked(bytes_per_second)
+        """Change the rate now: blocked requests and watchers are woken at once. An automatic rate begins anew there."""
+        self._limit = _checked(bytes_per_second)
+        self.adapt(bytes_per_second)
+
+    def adapt(self, bytes_per_second: int | None) -> None:
+        """Pace to this rate until the next change, at most to ``limit``: for whoever follows the load."""
+        rate, limit = _checked(bytes_per_second), self._limit
+        if limit is not None:
+            rate = limit if rate is None else min(rate, limit)
         with self._lock:
             self._refill()
             self._rate = rate
@@ -97,6 +118,15 @@ class RateLimiter:
                     queue.remove(waiting)
             self._grants = [grant for grant in self._grants if grant[0] != token]
             self._changed.notify_all()
+
+    def move(self, token: Hashable, priority: Priority) -> None:
+        """Let what ``token`` still waits for wait at another priority. Harmless if it waits for nothing."""
+        with self._lock:
+            target = self._queues[priority]
+            for queue in self._queues.values():
+                for waiting in [each for each in queue.waiting if each.token == token and queue is not target]:
+                    queue.remove(waiting)
+                    target.waiting.append(waiting)
 
     def poll(self) -> list[tuple[Hashable, int]]:
         """The bytes granted since the last call, as (token, bytes)."""
@@ -186,7 +216,7 @@ class RateLimiter:
         below = False
         for queue in self._queues.values():
             if below and queue.waiting:
-                queue.credit += size * LOWER_SHARE
+                queue.credit += size * queue.floor
             below = below or queue is granted
 
     def _seconds_until_next(self) -> float:
@@ -208,7 +238,8 @@ class _Waiting:
 class _PriorityQueue:
     """The requests of one priority, oldest first, and what they have been granted."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor: float) -> None:
+        self.floor = floor
         self.waiting: deque[_Waiting] = deque()
         self.credit = 0.0  # bytes this priority may take before its turn
         self._requested_bytes = 0

@@ -23,24 +23,22 @@ if TYPE_CHECKING:
 def collect_stats(parts: StoreParts) -> Stats:
     """The figures at this moment; parts are read one after the other, so sums may differ by what happens meanwhile."""
     write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
-    log_bytes, syncs = (parts.log.bytes, parts.log.syncs) if parts.log is not None else (0, 0)
-    view = write_path.view
-    error = parts.maintenance.error
+    view, log = write_path.view, _log_under_memtable(parts)
     idle_compactions, idle_bytes = parts.statistics.idle_compactions
     return Stats(
         path=parts.fs.path,
         uptime_seconds=parts.statistics.uptime_seconds,
         sequence=write_path.last_sequence,
-        memtable=MemtableStats(1, len(view.entries), log_bytes),
+        memtable=MemtableStats(1, len(view.entries), log.bytes),
         immutable_memtables=MemtableStats(
             len(view.immutables),
             sum(len(each.memtable.entries) for each in view.immutables),
             sum(segment.end for each in view.immutables for segment in each.segments),
         ),
         wal=WalStats(
-            1 + sum(len(each.segments) for each in view.immutables),
-            log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
-            syncs,
+            log.segments + sum(len(each.segments) for each in view.immutables),
+            log.bytes + sum(segment.end for each in view.immutables for segment in each.segments),
+            log.syncs,
         ),
         levels=parts.statistics.levels(
             [len(level) for level in version.levels],
@@ -58,26 +56,15 @@ def collect_stats(parts: StoreParts) -> Stats:
         limiter=_limiter(parts),
         workers=_workers(parts),
         snapshots=_snapshots(parts),
-        background_error=None if error is None else str(error),
+        background_error=None if (error := parts.maintenance.error) is None else str(error),
     )
 
 
-def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:
-    return tuple(
-        WorkerStats(
-            report.name,
-            report.kind,
-            report.pid,
-            report.state.value,
-            report.job,
-            report.restarts,
-            report.jobs_done,
-            report.job_bytes_written,
-            report.job_bytes,
-            report.job_seconds,
-        )
-        for report in parts.env.background.worker_reports()
-    )
+def _log_under_memtable(parts: StoreParts) -> WalStats:
+    """Of a store that is only read, what was replayed is all there is."""
+    if parts.log is None:
+        return WalStats(len(parts.replayed_log), sum(parts.replayed_log))
+    return WalStats(1, parts.log.bytes, parts.log.syncs)
 
 
 def _stall(parts: StoreParts) -> StallStats:

@@ -9,9 +9,11 @@ from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from lsmproc.config import LSMConfig
+from lsmproc.checkpoint import CheckpointInfo, make_checkpoint
+from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
+from lsmproc.live_options import change_options
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
 from lsmproc.protocols import MISSING
@@ -357,6 +359,31 @@ class LSMStore:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
         self._parts.maintenance.wait_idle(timeout)
 
+    def pause_background(self) -> None:
+        """Start no compactions but those asked for until ``resume_background``; see ``background_paused``. Counted."""
+        self._parts.maintenance.pause(paused=True)
+
+    def resume_background(self) -> None:
+        """Undo one ``pause_background``. Raises RuntimeError if nothing is paused."""
+        self._parts.maintenance.pause(paused=False)
+
+    def set_options(self, **changes: Any) -> tuple[OptionChange, ...]:
+        """Change settings now, without opening the store again: all of them, or none.
+
+        A change counts from the next memtable, table or compaction on; a rate within a tenth of a second.
+        ``LSMConfig.explain`` says which settings can change.
+
+        Returns:
+            what is different from before; a setting that had this value already is not.
+
+        Raises:
+            ConfigError: every problem at once: unknown, not possible, or fixed, and then what to do instead.
+            ClosedError: the store is closed.
+        """
+        changed = change_options(self._parts, changes)
+        self._syncs = self.config.wal_sync == "every_write"
+        return changed
+
     @contextmanager
     def background_paused(self) -> Iterator[None]:
         """Start no compactions in this block but those asked for; what runs is finished, and flushes go on.
@@ -372,6 +399,17 @@ class LSMStore:
     def sync(self) -> None:
         """Make every write so far survive power loss. Raises DurabilityError, which is final."""
         self._write_path.sync()
+
+    def checkpoint(self, path: str | os.PathLike[str], *, timeout: float | None = None) -> CheckpointInfo:
+        """Make a copy of the store, as it is now, in the new or empty directory ``path``: a store of its own.
+
+        Flushes, then links the tables: that takes a moment and hardly any space, while reads and writes go on.
+
+        Raises NotAStoreError for a directory that is in use or inside of the store, ReadOnlyError, StorageError, and
+        what ``flush_memtable`` raises.
+        """
+        self.flush_memtable(timeout=timeout)
+        return make_checkpoint(self._parts, path)
 
     # Looking inside
 
@@ -418,6 +456,11 @@ class LSMStore:
     def config(self) -> LSMConfig:
         """The settings that the store was opened with."""
         return self._parts.config
+
+    @property
+    def option_changes(self) -> tuple[OptionChange, ...]:
+        """How the settings that the store was opened with differ from those of the opening before."""
+        return self._parts.option_changes
 
     @property
     def closed(self) -> bool:

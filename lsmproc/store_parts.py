@@ -9,10 +9,12 @@ import time
 import warnings
 import weakref
 from contextlib import ExitStack, suppress
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
-from lsmproc.config import LSMConfig
+from lsmproc.auto_rate import Load
+from lsmproc.config import LSMConfig, OptionChange
+from lsmproc.config.option_changes import written_settings
 from lsmproc.configured_parts import controller_options, make_picker, table_options
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
@@ -23,6 +25,7 @@ from lsmproc.maintenance.tree import Tree
 from lsmproc.memtable.dict_memtable import DictMemtable
 from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
 from lsmproc.memtable_budget import Memtables
+from lsmproc.option_history import compare_options
 from lsmproc.read_view import ReadView
 from lsmproc.recovery import OpenedDirectory, open_directory
 from lsmproc.snapshot import Pin
@@ -93,6 +96,9 @@ class StoreParts:
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs: FileSystem = opened.fs
         self.lock: DirectoryLock = opened.lock
+        # Bytes of each segment that was replayed.
+        self.replayed_log: tuple[int, ...] = tuple(segment.end.end for segment in opened.replayed.segments)
+        self.option_changes: tuple[OptionChange, ...] = ()  # against the opening before
         self.version_set: VersionSet = opened.version_set
         self.tables: TableCache = TableCache(opened.fs, self.env.block_cache, self.env.open_files, self.watch.damaged)
         self.log: LogSegments | None = None
@@ -156,10 +162,10 @@ class StoreParts:
             self.statistics,
             store_uuid=opened.store_uuid,
             epoch=opened.version_set.current.epoch,
-            options_for=partial(table_options, self.config),
+            options_for=lambda level, bottommost: table_options(self.config, level, bottommost),
             droppable_below=self._droppable_below,
-            flush_workers=self.env.flush_workers,
-            compaction_workers=self.env.compaction_workers,
+            flush_workers=lambda: self.env.flush_workers,
+            compaction_workers=lambda: self.env.compaction_workers,
             prepare_spare=self.log.prepare_spare if self.log is not None and self.env.kind != "inline" else None,
             idle_after_seconds=None if idle_ms is None else idle_ms / 1000,
             publish=self.watch.publish,
@@ -174,7 +180,9 @@ class StoreParts:
             refusal = ReadOnlyError("the store was opened with read_only=True; open it without to write")
             self.write_path.fail(refusal)
             self.maintenance.refuse(refusal)
+            self.option_changes = compare_options(self.fs, self.written_settings(), record=False)
             return
+        self.option_changes = compare_options(self.fs, self.written_settings(), record=True)
         self.tree.update_backlog()
         if self._has_many_small_segments(opened.replayed.segments):
             self._flush_leftovers()
@@ -182,7 +190,27 @@ class StoreParts:
         self.env.memtable_budget.join(self._memtables)
         self.env.background.watch(self.watch.publish)
         if self.env.kind != "inline":
-            self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
+            self._start_ticking()
+
+    def reconfigure(self, config: LSMConfig) -> None:
+        """Go on with ``config``, which differs in settings that can change while the store is open."""
+        before, self.config = self.config, config
+        self.write_path.memtable_max_bytes = config.memtable_max_bytes
+        if self.log is not None:
+            self.log.segment_bytes = config.memtable_max_bytes
+        self.controller.set_options(controller_options(config))
+        self.picker = make_picker(config)
+        self.maintenance.set_picker(self.picker)
+        if self._ready and self.env.kind != "inline" and config.wal_sync_interval_ms != before.wal_sync_interval_ms:
+            self.env.ticker.remove(self._tick)
+            self._start_ticking()
+
+    def _start_ticking(self) -> None:
+        self.env.ticker.add(self._tick, min(_TICK_SECONDS, self.config.wal_sync_interval_ms / 1000))
+
+    def written_settings(self) -> dict[str, str]:
+        """The settings in force, those of the Env included, as a file has them."""
+        return written_settings(self.env.settings_of(self.config))
 
     def pin(self) -> Pin:
         """Pin the present state for a reader; ends with the store at the latest."""
@@ -203,6 +231,7 @@ class StoreParts:
                 self.env.background.unwatch(self.watch.publish)
                 self.env.ticker.remove(self._tick)
                 self.env.memtable_budget.leave(self._memtables)
+                self.env.pacer.forget(self)
                 if self.owns_env:
                     self.env.close(timeout)
                 if not self.config.read_only and self.config.wal_sync != "none" and self.write_path.usable:
@@ -296,6 +325,9 @@ class StoreParts:
             self.write_path.rotate()
 
     def _tick(self) -> None:
+        if self.log is not None:
+            ingested = self.log.rotated_bytes + self.log.current.end
+            self.env.pacer.observe(self, Load(ingested, self.tree.debt_bytes, self.controller.stall.excess))
         try:
             self._sync_if_due()
             self.maintenance.tick()

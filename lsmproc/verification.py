@@ -34,6 +34,7 @@ from lsmproc.formats.log_format import KIND_WAL
 from lsmproc.storage.file_system import READ, FileSystem, PosixFileSystem
 from lsmproc.storage.manifest import RecoveredManifest, read_manifest
 from lsmproc.storage.open_file import OpenFiles
+from lsmproc.storage.options_file import read_options
 from lsmproc.storage.reading_lock import locked_for_reading
 from lsmproc.storage.tables import open_table
 from lsmproc.storage.wal_reader import is_blank, read_log
@@ -132,6 +133,7 @@ class _Verification:
             if all(sound):
                 self._verify_chain(segments, manifest)
             self._note_leftovers(manifest)
+        self._note_options()
         return self._report
 
     def _read_manifest(self) -> RecoveredManifest | None:
@@ -237,6 +239,13 @@ class _Verification:
                 self._report.notes.append(f"{name} {fate}")
         unfinished = self._fs.list_directory(TMP_DIRECTORY)
         self._report.notes += [f"{TMP_DIRECTORY}/{name} is unfinished; the next open removes it" for name in unfinished]
+
+    def _note_options(self) -> None:
+        """No problem, since nothing depends on it: an opening that cannot read it writes it anew."""
+        try:
+            read_options(self._fs)
+        except (Error, OSError) as error:
+            self._report.notes.append(f"{error}; it only tells of the last opening, and the next one replaces it")
 
     def _add(self, error: Exception, name: str) -> None:
         """Enter an error as a problem of the file that it names, or of ``name``."""

@@ -175,6 +175,16 @@ class WriteController:
         self._waited_seconds = 0.0
         self._timeouts = 0
 
+    @property
+    def stall(self) -> Stall:
+        """What writes wait for now."""
+        return self._stall
+
+    def set_options(self, options: WriteControllerOptions) -> None:
+        """Take other triggers; they count from the next :meth:`update` on."""
+        with self._lock:
+            self._options = options
+
     def update(self, backlog: Backlog) -> Stall | None:
         """Take note of the present backlog and wake whom it concerns; the new stall if state or reason changed.
 

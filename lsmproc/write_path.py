@@ -71,7 +71,7 @@ class WritePath:
         self._mutex = threading.Lock()
         self._now_ns = now_ns
         self._new_memtable = new_memtable
-        self._memtable_max_bytes = memtable_max_bytes
+        self.memtable_max_bytes = memtable_max_bytes
         self._controller = controller
         self._on_rotate = on_rotate
         self._clear = True  # False sends every write through the queue: stalled, led by another, or not usable.
@@ -296,7 +296,7 @@ class WritePath:
         try:
             ends = self._log.rotate(self.last_sequence)
             view = self.view.with_rotated(self._new_memtable(), ImmutableMemtable(self.view.memtable, ends))
-            self._rotate_at, self._overfull = self._memtable_max_bytes, None
+            self._rotate_at, self._overfull = self.memtable_max_bytes, None
             self.view = view
             self._entries = view.entries
             self._log.finished = []
@@ -305,10 +305,10 @@ class WritePath:
             if self._wal.sealed:
                 # What was committed is safe, but nothing can follow it.
                 self._failure, self._clear = self._failure or self._incomplete, False
-            self._rotate_at = self._wal.end + (self._memtable_max_bytes >> 4)
+            self._rotate_at = self._wal.end + (self.memtable_max_bytes >> 4)
             if not isinstance(error, StorageError):
                 raise
-            if self._wal.end > _MOST_MEMTABLES * self._memtable_max_bytes:
+            if self._wal.end > _MOST_MEMTABLES * self.memtable_max_bytes:
                 self._overfull, self._clear = copy_of(error), False
             for commit in asking:
                 commit.error = copy_of(error)

@@ -30,6 +30,7 @@ from lsmproc.workers.job_run import (
     load_runner,
     run_job,
 )
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.worker_report import WorkerReport
 
 
@@ -70,8 +71,14 @@ class InlineBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._post(callback)
 
-    def set_compaction_workers(self, count: int) -> None:
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """Nothing to change: there is never more than one job."""
+
+    def set_workers(self, flush: int, compaction: int) -> None:
         """Nothing to change: the caller is the only worker."""
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Nothing to change: the caller stands where its process stands."""
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """None: there are no workers."""

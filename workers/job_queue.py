@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lsmproc.protocols import Priority
@@ -24,11 +25,16 @@ class Job:
         self.request = replace(self.request, attempt=self.request.attempt + 1)
 
 
+def _own_priority(job: Job) -> Priority:
+    return job.priority
+
+
 class JobQueue:
     """The waiting jobs of one kind of worker. Not thread-safe."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, rank: Callable[[Job], Priority] = _own_priority) -> None:
+        """Start empty. ``rank`` tells at which priority a job counts; see ``reorder``."""
+        self._rank = rank
         self._heap: list[tuple[Priority, int, Job]] = []
         self._submitted = 0
 
@@ -41,7 +47,16 @@ class JobQueue:
         if not job.order:
             self._submitted += 1
             job.order = self._submitted
-        heapq.heappush(self._heap, (job.priority, job.order, job))
+        heapq.heappush(self._heap, (self._rank(job), job.order, job))
+
+    def first(self) -> Job:
+        """The job that is next, left in its place. REQUIRES: one waits."""
+        return self._heap[0][2]
+
+    def reorder(self) -> None:
+        """Rank all waiting jobs anew."""
+        for job in self.drain():
+            self.push(job)
 
     def pop(self) -> Job:
         """The next job. REQUIRES: one waits."""

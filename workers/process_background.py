@@ -14,6 +14,7 @@ from lsmproc.protocols import Priority
 from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import COMPACTION_RUNNER, FLUSH_RUNNER, OnReply, Request
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.supervisor import Supervisor
 from lsmproc.workers.worker import PROGRESS_SECONDS, Worker
 from lsmproc.workers.worker_pool import HANG_SECONDS, WorkerPool
@@ -36,6 +37,8 @@ class ProcessBackground:
         limiter: RateLimiter,
         niceness: int = 0,
         *,
+        io_priority: str = "normal",
+        cpus: tuple[int, ...] | None = None,
         hang_seconds: float = HANG_SECONDS,
         flush_runner: str = FLUSH_RUNNER,
         compaction_runner: str = COMPACTION_RUNNER,
@@ -52,9 +55,14 @@ class ProcessBackground:
         compaction_worker = partial(
             Worker, "compaction", runner_name=compaction_runner, niceness=niceness, progress_seconds=progress
         )
+        flush_pool = WorkerPool("flush", flush_workers, flush_worker, time.monotonic, hang_seconds)
+        compaction_pool = WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic, hang_seconds)
+        if io_priority != "normal" or cpus is not None:
+            flush_pool.place(Placement(0, "normal", cpus))
+            compaction_pool.place(Placement(niceness, io_priority, cpus))
         self._supervisor = Supervisor(
-            WorkerPool("flush", flush_workers, flush_worker, time.monotonic, hang_seconds),
-            WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic, hang_seconds),
+            flush_pool,
+            compaction_pool,
             limiter,
         )
         self._finalizer = weakref.finalize(self, self._supervisor.close, FORGOTTEN_CLOSE_SECONDS)
@@ -67,10 +75,18 @@ class ProcessBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._supervisor.call_soon(callback)
 
-    def set_compaction_workers(self, count: int) -> None:
-        """Change how many compactions may run at once, now. Running ones are not interrupted."""
-        check_worker_counts(1, count)
-        self._supervisor.set_compaction_workers(count)
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """See Background.promote. Raises ClosedError after ``close``."""
+        self._supervisor.promote(directory, priorities)
+
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """See Background.set_workers. Raises ConfigError, and ClosedError after ``close``."""
+        check_worker_counts(flush, compaction)
+        self._supervisor.set_workers(flush, compaction)
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """See Background.place_workers. Raises ClosedError after ``close``."""
+        self._supervisor.place_workers(flush, compaction)
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each worker is doing; empty before the first job."""

@@ -40,6 +40,7 @@ from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import Reply, closed, describe
 from lsmproc.workers.message_queue import QueueEndedError
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import pipe_above_stderr
 from lsmproc.workers.worker import Worker
 from lsmproc.workers.worker_logging import log_again
@@ -84,9 +85,19 @@ class Supervisor:
         """Run ``callback`` on the supervisor's thread. Raises ClosedError after ``close``."""
         self._post(partial(_call, callback))
 
-    def set_compaction_workers(self, count: int) -> None:
-        """Change how many compaction processes there may be; surplus ones leave after their job."""
-        self._post(partial(setattr, self._pools[1], "limit", count))
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """Have jobs of these priorities of one store rank with flushes from now on; see Background.promote."""
+        self._post(partial(self._promote, directory, priorities))
+
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """Change how many processes of each kind there may be; surplus ones leave after their job."""
+        for pool, count in zip(self._pools, (flush, compaction), strict=True):
+            self._post(partial(setattr, pool, "limit", count))
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Change how the processes of each kind stand beside others, now."""
+        for pool, placement in zip(self._pools, (flush, compaction), strict=True):
+            self._post(partial(pool.place, placement))
 
     def reports(self) -> tuple[WorkerReport, ...]:
         """Every worker at this moment."""
@@ -192,8 +203,10 @@ class Supervisor:
         self._pay_grants()
         for pool in self._pools:
             pool.kill_overdue()
+            paused = {worker for worker in pool.workers if worker.paused}
             for job, failure in pool.assign(paced=self._paced):
                 self._answer(job, failure)
+            self._hold_or_let_go(pool, paused)
         self._wait(self._clock() if self._inbox else self._next_deadline())
 
     def _next_deadline(self) -> float:
@@ -211,8 +224,34 @@ class Supervisor:
         if paced is not self._paced:
             self._paced = paced
             for _, worker in self._living():
-                if worker.state is WorkerState.BUSY:
+                if worker.state is WorkerState.BUSY and not worker.paused:
                     self._tell(worker, Pace(paced))
+
+    def _promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        for pool in self._pools:
+            pool.promotions.set(directory, priorities)
+            pool.jobs.reorder()
+            for worker in pool.workers:
+                if worker.job is not None:
+                    self._limiter.move(worker, pool.promotions.rank(worker.job))
+
+    def _hold_or_let_go(self, pool: WorkerPool, before: set[Worker]) -> None:
+        """Tell the workers whose job the pool has paused, or lets go on. A job waits in its next ask for bytes."""
+        for worker in pool.workers:
+            if worker.state is not WorkerState.BUSY or worker.paused is (worker in before):
+                continue
+            if worker.paused:
+                self._tell(worker, Pace(paced=True))
+                continue
+            size, worker.withheld_bytes = worker.withheld_bytes, 0
+            if not self._paced:
+                self._tell(worker, Pace(paced=False))
+            elif size:
+                self._ask(pool, worker, size)
+
+    def _ask(self, pool: WorkerPool, worker: Worker, size: int) -> None:
+        rank = pool.promotions.rank(worker.job) if worker.job else Priority.DEEPER
+        self._limiter.submit(worker, size, rank)
 
     def _tell(self, worker: Worker, message: Message) -> None:
         """Send a message to a worker that may have died: its end is noticed by its other pipe."""
@@ -278,7 +317,10 @@ class Supervisor:
                 pool.ready(worker)
                 self._publish(WorkerStarted(worker=worker.name, pid=pid, restarts=worker.restarts))
             case GrantRequest(_, size):
-                self._limiter.submit(worker, size, worker.job.priority if worker.job else Priority.DEEPER)
+                if worker.paused:
+                    worker.withheld_bytes += size
+                    return
+                self._ask(pool, worker, size)
                 self._pay_grants()
             case FlushDone() | CompactionDone() | JobFailed():
                 self._limiter.cancel(worker)

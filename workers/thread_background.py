@@ -36,7 +36,9 @@ from lsmproc.workers.job_run import (
     load_runner,
     run_job,
 )
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.process_background import FORGOTTEN_CLOSE_SECONDS, check_worker_counts
+from lsmproc.workers.promotions import Promotions
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
 
 MAX_WAIT_SECONDS = 30.0  # every wait has a deadline, though nothing is expected at this one
@@ -77,10 +79,20 @@ class ThreadBackground:
         """See Background.call_soon. Raises ClosedError after ``close``."""
         self._crew.call_soon(callback)
 
-    def set_compaction_workers(self, count: int) -> None:
-        """Change how many compactions may run at once, now. Running ones are not interrupted."""
-        check_worker_counts(1, count)
-        self._compactors.set_limit(count)
+    def promote(self, directory: str, priorities: frozenset[Priority]) -> None:
+        """See Background.promote. What waits at the limiter already keeps its place."""
+        with self._crew.lock:
+            self._crew.promotions.set(directory, priorities)
+            self._compactors.reorder()
+
+    def set_workers(self, flush: int, compaction: int) -> None:
+        """See Background.set_workers. Raises ConfigError."""
+        check_worker_counts(flush, compaction)
+        self._flushers.set_limit(flush)
+        self._compactors.set_limit(compaction)
+
+    def place_workers(self, flush: Placement, compaction: Placement) -> None:
+        """Nothing to change: threads stand where their process stands."""
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
         """What each thread is doing; empty before the first job."""
@@ -109,6 +121,7 @@ class _Crew:
         self.closing = False
         self.limiter = limiter
         self.open_file_system = open_file_system
+        self.promotions = Promotions()
         self._owner_pid = os.getpid()
         self._callbacks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -182,7 +195,7 @@ class _ThreadPool:
         self._limit = limit
         self._runner_name = runner_name
         self._crew = crew
-        self._jobs = JobQueue()
+        self._jobs = JobQueue(crew.promotions.rank)
         self._threads: dict[int, threading.Thread] = {}
         self._running: dict[int, Job] = {}
         self._jobs_done: dict[int, int] = {}
@@ -194,6 +207,10 @@ class _ThreadPool:
             self._start_threads(coming=1)
             self._jobs.push(job)
             self._crew.changed.notify_all()
+
+    def reorder(self) -> None:
+        """Rank the waiting jobs anew. REQUIRES: the lock."""
+        self._jobs.reorder()
 
     def set_limit(self, limit: int) -> None:
         """Have at most ``limit`` threads: surplus ones leave after their job."""
@@ -266,9 +283,10 @@ class _ThreadPool:
             runner = load_runner(self._runner_name)
         except Exception as error:  # noqa: BLE001 - without an answer the store would wait for ever.
             return failed(job.request, error)
-        reply = run_job(runner, job.request, partial(self._grant, job.priority), self._crew.open_file_system)
+        reply = run_job(runner, job.request, partial(self._grant, job), self._crew.open_file_system)
         return closed(job.request) if reply is None else reply
 
-    def _grant(self, priority: Priority, size: int) -> None:
+    def _grant(self, job: Job, size: int) -> None:
+        priority = self._crew.promotions.rank(job)
         if self._crew.closing or not self._crew.limiter.request(size, priority, lambda: self._crew.closing):
             raise JobCancelled("the background was closed")

@@ -15,6 +15,7 @@ from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import describe, input_bytes
 from lsmproc.workers.message_queue import MessageReader, MessageWriter
+from lsmproc.workers.placement import Placement
 from lsmproc.workers.spawn import SpawnedProcess, pipe_above_stderr
 from lsmproc.workers.worker_process import run_worker
 from lsmproc.workers.worker_report import WorkerReport, WorkerState
@@ -51,6 +52,8 @@ class Worker:
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
         self.stopping: bool = False
+        self.paused: bool = False  # its job gets no bytes while upper work needs its place
+        self.withheld_bytes: int = 0  # that it has asked for meanwhile
         self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
         self.restarts: int = 0
         self.jobs_done = 0
@@ -58,7 +61,8 @@ class Worker:
         self.job_began = 0.0
         self._clock = clock
         self._runner_name = runner_name
-        self._niceness = niceness
+        self.niceness = niceness
+        self.outdated = False  # its process is to be replaced after its job
         self._progress_seconds = progress_seconds
         self._life: _Life | None = None
         self._started = False
@@ -79,7 +83,7 @@ class Worker:
                         self._runner_name,
                         request_read,
                         reply_write,
-                        self._niceness,
+                        self.niceness,
                         self._progress_seconds,
                         logging.getLogger("lsmproc").getEffectiveLevel(),
                     ),
@@ -91,6 +95,7 @@ class Worker:
             guard.close(request_read, reply_write)
         self._life = _Life(process, MessageWriter(request_write), MessageReader(reply_read))
         self.state = WorkerState.STARTING
+        self.outdated = False
         self.deadline = deadline
         self.restarts += self._started
         self._started = True
@@ -137,9 +142,17 @@ class Worker:
         life.replies.close()
         self.state = WorkerState.DEAD
         self.deadline = None
-        self.stopping = False
+        self.stopping = self.paused = False
+        self.withheld_bytes = 0
         job, self.job = self.job, None
         return job
+
+    def place(self, placement: Placement) -> None:
+        """Have the process, and those that follow it, stand there; one that may not is replaced after its job."""
+        self.niceness = placement.niceness
+        # A process that starts makes itself as nice as it was told; it is placed when it is ready.
+        if (life := self._life) is not None and self.state is not WorkerState.STARTING:
+            self.outdated = not placement.apply(life.process.pid)
 
     def report(self) -> WorkerReport:
         """The worker at this moment; callable from any thread."""
@@ -149,7 +162,7 @@ class Worker:
             self.kind,
             None if life is None else life.process.pid,
             self.state,
-            "" if job is None else describe(job.request),
+            "" if job is None else describe(job.request) + (", paused for upper work" if self.paused else ""),
             self.restarts,
             self.jobs_done,
             self.bytes_written if job is not None else 0,

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lsmproc.formats.messages import JobFailed
+from lsmproc.protocols import Priority
 from lsmproc.workers.job_queue import Job, JobQueue
 from lsmproc.workers.job_run import describe
 from lsmproc.workers.message_queue import QueueEndedError
+from lsmproc.workers.placement import Placement
+from lsmproc.workers.promotions import Promotions
 from lsmproc.workers.worker import Worker
 from lsmproc.workers.worker_report import WorkerState
 
@@ -49,7 +52,9 @@ class WorkerPool:
         """
         self.kind = kind
         self.limit = limit
-        self.jobs: JobQueue = JobQueue()
+        self._placement: Placement | None = None
+        self.promotions: Promotions = Promotions()
+        self.jobs: JobQueue = JobQueue(self.promotions.rank)
         self.workers: tuple[Worker, ...] = ()
         self._make_worker = make_worker
         self._clock = clock
@@ -65,6 +70,7 @@ class WorkerPool:
 
     def assign(self, *, paced: bool) -> list[Answer]:
         """Hand jobs to idle workers, start and stop workers as needed; the jobs that had to be given up."""
+        self._make_place()
         self._stop_surplus()
         answers = []
         for worker in self.workers:
@@ -78,17 +84,26 @@ class WorkerPool:
         """``worker`` has sent something, whatever it is: it is not hung."""
         worker.silent_looks = 0
 
+    def place(self, placement: Placement) -> None:
+        """Have all workers, those to come included, stand there beside other processes."""
+        self._placement = placement
+        for worker in self.workers:
+            worker.place(placement)
+
     def ready(self, worker: Worker) -> None:
         """The process of ``worker`` has started."""
         self._start_failures = 0
         if not worker.stopping:
             worker.state = WorkerState.IDLE
             worker.deadline = None
+        if self._placement is not None:
+            worker.place(self._placement)
 
     def done(self, worker: Worker) -> Job | None:
         """``worker`` has answered: its job, and it is idle."""
         self._deaths = 0
         job, worker.job = worker.job, None
+        worker.paused, worker.withheld_bytes = False, 0
         worker.jobs_done += job is not None
         if worker.state is WorkerState.BUSY:
             worker.state = WorkerState.IDLE
@@ -145,11 +160,36 @@ class WorkerPool:
             )
             worker.kill()
 
+    @property
+    def _places(self) -> int:
+        """How many processes there may be: one that is paused does not count."""
+        return self.limit + sum(worker.paused for worker in self.workers)
+
+    def _make_place(self) -> None:
+        """Pause a deeper job while upper work waits for its place, and let it go on when there is a place again.
+
+        One at a time: a paused job keeps its process and its memory.
+        """
+        rank = self.promotions.rank
+        busy = [worker for worker in self.workers if worker.job is not None]
+        paused = [worker for worker in busy if worker.paused]
+        upper_waits = bool(self.jobs) and rank(self.jobs.first()) < Priority.DEEPER
+        for worker in paused:
+            working = sum(each.state is not WorkerState.DEAD and each is not worker for each in self.workers)
+            idle = sum(each.state is WorkerState.IDLE for each in self.workers)
+            relieved = worker.job is not None and rank(worker.job) < Priority.DEEPER
+            if relieved or self._start_failures or (not upper_waits and working - idle < self.limit):
+                worker.paused = False
+        if upper_waits and not paused and not self._start_failures and len(busy) >= self.limit:
+            deeper = [worker for worker in busy if worker.job is not None and rank(worker.job) is Priority.DEEPER]
+            if deeper and not any(worker.state is WorkerState.STARTING for worker in self.workers):
+                deeper[-1].paused = True
+
     def _stop_surplus(self) -> None:
         living = [worker for worker in self.living() if not worker.stopping]
-        surplus = len(living) - self.limit
+        surplus = len(living) - self._places
         for worker in reversed(living):
-            if surplus > 0 and worker.state is WorkerState.IDLE:
+            if (surplus > 0 or worker.outdated) and worker.state is WorkerState.IDLE:
                 surplus -= 1
                 self.stop(worker, STOP_SECONDS)
 
@@ -178,7 +218,7 @@ class WorkerPool:
     def _wants_worker(self) -> bool:
         living = list(self.living())
         coming = sum(worker.state is WorkerState.STARTING for worker in living)
-        return len(self.jobs) > coming and len(living) < self.limit
+        return len(self.jobs) > coming and len(living) < self._places
 
     def _free_worker(self) -> Worker:
         """A worker without a process: the one with the lowest number, or a new one."""
@@ -188,6 +228,8 @@ class WorkerPool:
         taken = {worker.number for worker in self.workers}
         number = next(number for number in range(1, len(taken) + 2) if number not in taken)
         worker = self._make_worker(number)
+        if self._placement is not None:
+            worker.place(self._placement)
         self.workers = tuple(sorted((*self.workers, worker), key=lambda each: each.number))
         return worker
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 # Written out, so that help need not read the package's files; a test compares.
-_PROFILES = "bulk-load, default, durable, low-latency, read-heavy, small-footprint"
+_PROFILES = "bulk-load, default, durable, low-latency, read-heavy, shared-host, small-footprint, write-heavy"
 
 
 def add_command(

@@ -8,7 +8,26 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from lsmproc.cli import bench, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, top, verify
+from lsmproc.cli import (
+    bench,
+    config,
+    delete,
+    demo,
+    doctor,
+    dump,
+    get,
+    info,
+    load,
+    maintenance,
+    put,
+    repair,
+    scan,
+    shell,
+    stats,
+    stress,
+    top,
+    verify,
+)
 from lsmproc.cli.exit_codes import DESCRIPTION
 
 _EPILOG = f"""\
@@ -18,15 +37,22 @@ examples:
   lsmproc get  /tmp/store user:1
   lsmproc scan /tmp/store --prefix user: --json
   lsmproc dump records /tmp/store | lsmproc load /tmp/copy
+  lsmproc checkpoint /tmp/store /tmp/monday     a copy in a moment, out of hard links
   lsmproc top /tmp/store                        watch an open store: levels, workers, stalls, events
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
+  lsmproc config show /tmp/store --changed      its settings, and where each comes from
   lsmproc bench --num 100k --only read          how fast it is here, beside others
 
 {DESCRIPTION}
 "lsmproc COMMAND --help" tells more. Progress and colours appear on a terminal only; NO_COLOR=1 turns colours off.
 """
+
+_COMMANDS = (
+    *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
+    *(info, stats, top, maintenance, verify, repair, doctor, config, stress, bench),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, put, get, delete, scan, load, dump, stats, top, verify, repair, doctor, stress, bench):
+    for command in _COMMANDS:
         command.add_to(commands)
     return parser
 

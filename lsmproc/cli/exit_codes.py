@@ -17,7 +17,8 @@ PIPE_CLOSED = 141  # the reader of the output went away, as with "| head"
 DESCRIPTION = """\
 exit codes:
   0    fine
-  1    no: key not found, store damaged, a check of demo or stress does not hold, no living owner (top --once)
+  1    no: key not found, store damaged, settings wrong or different, not confirmed, a check of demo or stress
+       does not hold, no living owner (top --once)
   2    cannot tell or cannot do: wrong usage, no store there, store open elsewhere, file not readable
   130  interrupted (Ctrl-C)
   141  the reader of the output went away

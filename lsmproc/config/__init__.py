@@ -6,6 +6,8 @@ Everything above this layer reads plain attributes of :class:`LSMConfig`; TOML, 
 from __future__ import annotations
 
 from lsmproc.config.lsm_config import LSMConfig
+from lsmproc.config.option_changes import OptionChange
 from lsmproc.config.profiles import profile_names
+from lsmproc.config.sources import ResolvedConfig, Sources
 
-__all__ = ["LSMConfig", "profile_names"]
+__all__ = ["LSMConfig", "OptionChange", "ResolvedConfig", "Sources", "profile_names"]

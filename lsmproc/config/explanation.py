@@ -17,7 +17,8 @@ def explain(described: tuple[Field[Any], ...], name: str) -> str:
     setting = known[name]
     option = setting.metadata["option"]
     default = "" if setting.default is MISSING else f" = {option.write(setting.default)}"
-    return "\n".join((f"{name}{default}", *explanation_lines(setting)))
+    change = "at any time, with db.set_options()" if option.live else "by opening the store again"
+    return "\n".join((f"{name}{default}", *explanation_lines(setting), f"Changed: {change}."))
 
 
 def explanation_lines(setting: Field[Any]) -> tuple[str, ...]:

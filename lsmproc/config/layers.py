@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Two names of one setting: a layer that gives one of them overrides both of an earlier layer.
-_SYNONYMS = {"wal_flush_every_write": "wal_sync", "wal_sync": "wal_flush_every_write"}
+SYNONYMS = {"wal_flush_every_write": "wal_sync", "wal_sync": "wal_flush_every_write"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ def merged(layers: tuple[Layer, ...]) -> tuple[dict[str, object], dict[str, str]
     origins: dict[str, str] = {}
     for layer in layers:
         for name in layer.values:
-            values.pop(_SYNONYMS.get(name, ""), None)
+            values.pop(SYNONYMS.get(name, ""), None)
             origins.pop(name, None)
         values.update(layer.values)
         origins.update(layer.origins)

@@ -21,6 +21,8 @@ from lsmproc.config.units import (
     parse_seconds,
 )
 
+_MOST_CPUS = 4096
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
@@ -36,10 +38,20 @@ class Option:
     accepts: str  # the accepted values, in words
     read: Callable[[object], object]
     write: Callable[[Any], str]
+    live: bool = False  # whether ``set_options`` changes it while the store is open
 
 
 def size(
-    default: int | None, *, low: int, high: int, what: str, when: str, costs: str, none: str = "", rate: bool = False
+    default: int | None,
+    *,
+    low: int,
+    high: int,
+    what: str,
+    when: str,
+    costs: str,
+    none: str = "",
+    rate: bool = False,
+    live: bool = False,
 ) -> Any:
     """A field of bytes: a whole number or text such as "64MiB" (with ``rate``, also "64MiB/s").
 
@@ -53,11 +65,22 @@ def size(
         accepts=_range_text(format_bytes(low) + per, format_bytes(high) + per, none),
         read=_number_reader(lambda text: parse_bytes(text.removesuffix("/s") if rate else text), low, high, none),
         write=_text_writer(lambda value: format_bytes(value) + per, none),
+        live=live,
     )
     return _field(default, described)
 
 
-def count(default: int | None, *, low: int, high: int, what: str, when: str, costs: str, none: str = "") -> Any:
+def count(
+    default: int | None,
+    *,
+    low: int,
+    high: int,
+    what: str,
+    when: str,
+    costs: str,
+    none: str = "",
+    live: bool = False,
+) -> Any:
     """A field that counts things: a whole number. With ``none`` given, that word means None."""
     described = Option(
         what=what,
@@ -66,11 +89,22 @@ def count(default: int | None, *, low: int, high: int, what: str, when: str, cos
         accepts=_range_text(f"{low:,}", f"{high:,}", none),
         read=_number_reader(None, low, high, none),
         write=lambda value: json.dumps(none) if value is None else str(value),
+        live=live,
     )
     return _field(default, described)
 
 
-def milliseconds(default: int | None, *, low: int, high: int, what: str, when: str, costs: str, none: str = "") -> Any:
+def milliseconds(
+    default: int | None,
+    *,
+    low: int,
+    high: int,
+    what: str,
+    when: str,
+    costs: str,
+    none: str = "",
+    live: bool = False,
+) -> Any:
     """A field of milliseconds: a whole number or text such as "250ms". With ``none`` given, that word means None."""
     described = Option(
         what=what,
@@ -79,11 +113,12 @@ def milliseconds(default: int | None, *, low: int, high: int, what: str, when: s
         accepts=_range_text(format_milliseconds(low), format_milliseconds(high), none),
         read=_number_reader(parse_milliseconds, low, high, none),
         write=_text_writer(format_milliseconds, none),
+        live=live,
     )
     return _field(default, described)
 
 
-def seconds(default: int, *, low: int, high: int, what: str, when: str, costs: str) -> Any:
+def seconds(default: int, *, low: int, high: int, what: str, when: str, costs: str, live: bool = False) -> Any:
     """A field of seconds: a whole number or text such as "7d"."""
     described = Option(
         what=what,
@@ -92,19 +127,28 @@ def seconds(default: int, *, low: int, high: int, what: str, when: str, costs: s
         accepts=_range_text(format_seconds(low), format_seconds(high), ""),
         read=_number_reader(parse_seconds, low, high, ""),
         write=_text_writer(format_seconds, ""),
+        live=live,
     )
     return _field(default, described)
 
 
-def flag(default: bool, *, what: str, when: str, costs: str) -> Any:
+def flag(default: bool, *, what: str, when: str, costs: str, live: bool = False) -> Any:
     """A field that is true or false."""
     described = Option(
-        what=what, when=when, costs=costs, accepts="true or false", read=_read_flag, write=lambda v: str(v).lower()
+        what=what,
+        when=when,
+        costs=costs,
+        accepts="true or false",
+        read=_read_flag,
+        write=lambda v: str(v).lower(),
+        live=live,
     )
     return _field(default, described)
 
 
-def choice(default: str | None, *choices: str, what: str, when: str, costs: str, none: str = "") -> Any:
+def choice(
+    default: str | None, *choices: str, what: str, when: str, costs: str, none: str = "", live: bool = False
+) -> Any:
     """A field that holds one of a few words. With ``none`` given, that word means None."""
     words = (*choices, none) if none else choices
 
@@ -116,12 +160,20 @@ def choice(default: str | None, *choices: str, what: str, when: str, costs: str,
         return value
 
     described = Option(
-        what=what, when=when, costs=costs, accepts=_any_of(words), read=read, write=lambda v: json.dumps(v or none)
+        what=what,
+        when=when,
+        costs=costs,
+        accepts=_any_of(words),
+        read=read,
+        write=lambda v: json.dumps(v or none),
+        live=live,
     )
     return _field(default, described)
 
 
-def numbers_by_level(default: tuple[int, ...], *, low: int, high: int, what: str, when: str, costs: str) -> Any:
+def numbers_by_level(
+    default: tuple[int, ...], *, low: int, high: int, what: str, when: str, costs: str, live: bool = False
+) -> Any:
     """A field of one whole number for each level, level 0 first; a single number stands for all."""
 
     def read(value: object) -> object:
@@ -137,6 +189,30 @@ def numbers_by_level(default: tuple[int, ...], *, low: int, high: int, what: str
         accepts=f"whole numbers from {low} to {high}, level 0 first; the last one holds for all deeper levels",
         read=read,
         write=lambda value: json.dumps(list(value)),
+        live=live,
+    )
+    return _field(default, described)
+
+
+def cpu_numbers(default: tuple[int, ...] | None, *, what: str, when: str, costs: str, live: bool = False) -> Any:
+    """A field of CPUs by number, in ascending order; "all" means None."""
+
+    def read(value: object) -> object:
+        if value is None or value == "all":
+            return None
+        items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        if not items or not all(type(item) is int and 0 <= item < _MOST_CPUS for item in items):
+            raise ValueError(f"must be 'all' or numbers of CPUs from 0 to {_MOST_CPUS - 1}")
+        return tuple(sorted(set(items)))
+
+    described = Option(
+        what=what,
+        when=when,
+        costs=costs,
+        accepts=f"'all', or numbers from 0 to {_MOST_CPUS - 1}",
+        read=read,
+        write=lambda value: json.dumps("all" if value is None else list(value)),
+        live=live,
     )
     return _field(default, described)
 

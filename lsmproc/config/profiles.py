@@ -36,6 +36,18 @@ def profile_layer(name: str) -> Layer:
     return parse_toml((_folder() / f"{name}{_SUFFIX}").read_bytes(), f"profile {name}")
 
 
+def profile_text(name: str) -> str:
+    """The file of a profile, comments and all. REQUIRES: there is one."""
+    return (_folder() / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+
+
+def profile_summary(name: str) -> str:
+    """The first sentence of a profile's introduction. REQUIRES: there is one."""
+    introduction = profile_text(name).partition("\n\n")[0]
+    words = " ".join(line.removeprefix("#").strip() for line in introduction.splitlines())
+    return words.partition(". ")[0].removesuffix(".") + "."
+
+
 def _folder() -> Traversable:
     # importlib.resources takes 10 ms to import, and most processes ask for no profile.
     from importlib.resources import files  # noqa: PLC0415

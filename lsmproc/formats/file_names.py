@@ -10,6 +10,7 @@
     tmp/3-17-1-0.sst     output of a background job (epoch, job, attempt, output) until the owner renames it
     STATUS               live figures
     LOG, LOG.old.1       events; the higher its number, the older an old log is
+    OPTIONS              the settings that the store was opened with last
 
 A file number is used once, ever, across all kinds, so a name never means two different files.
 """
@@ -23,13 +24,14 @@ LOCK = "LOCK"
 CURRENT = "CURRENT"
 STATUS = "STATUS"
 EVENT_LOG = "LOG"
+OPTIONS = "OPTIONS"
 TMP_DIRECTORY = "tmp"
 MAX_OLD_EVENT_LOGS = 16
 
 _OLD_EVENT_LOGS = tuple(f"{EVENT_LOG}.old.{number}" for number in range(1, MAX_OLD_EVENT_LOGS + 1))
 
 # What stands in a store's directory besides numbered files. mkfs makes the last one, where the directory is a mount.
-UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, *_OLD_EVENT_LOGS, TMP_DIRECTORY, "lost+found"})
+UNNUMBERED_NAMES = frozenset({LOCK, CURRENT, STATUS, EVENT_LOG, *_OLD_EVENT_LOGS, OPTIONS, TMP_DIRECTORY, "lost+found"})
 
 
 class FileKind(Enum):

@@ -69,6 +69,11 @@ class _Running:
     job: int = 0  # of the first part
     costs: list[JobCost] = field(default_factory=list)
 
+    @property
+    def is_deeper(self) -> bool:
+        """Whether it has nothing to do with level 0."""
+        return self.compaction.inputs[0][0] > 0
+
 
 class CompactionSchedule:
     """Decides and installs. Used on the background's callback thread only, but for ``ask`` and ``give_up``."""
@@ -84,14 +89,14 @@ class CompactionSchedule:
         epoch: int,
         options_for: Callable[[int, bool], TableOptions],  # (output level, bottommost)
         droppable_below: Callable[[], int],
-        workers: int,
+        workers: Callable[[], int],
         new_job: Callable[[], int],
         retries: Retries,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
         publish: Callable[[Event], None] = ignore,
     ) -> None:
-        """Run up to ``workers`` compactions or parts of one at once; ``on_change`` is called after each answer."""
+        """Run up to ``workers()`` compactions or parts of one at once; ``on_change`` is called after each answer."""
         self._fs = fs
         self._tree = tree
         self._picker = picker
@@ -100,7 +105,7 @@ class CompactionSchedule:
         self._epoch = epoch
         self._options_for = options_for
         self._droppable_below = droppable_below
-        self.workers = workers
+        self._workers = workers
         self._new_job = new_job
         self.retries = retries
         self._on_change = on_change
@@ -109,6 +114,10 @@ class CompactionSchedule:
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
         self.pauses = 0  # blocks in which only manual compactions are started
+
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Pick as ``picker`` does from the next pass on; pickers are pure, so what runs goes on."""
+        self._picker = picker
 
     def ask(self, manual: ManualCompaction) -> None:
         """Queue a manual compaction. Thread-safe; follow it with a scheduling pass."""
@@ -119,13 +128,17 @@ class CompactionSchedule:
         while (manual := next(iter(tuple(self._manual)), None)) is not None:
             if not self._start_manual(manual):
                 return
-        while not self.pauses and self.retries.due and self._parts_running < self.workers:
+        while not self.pauses and self.retries.due:
             version = self._tree.version
             if self._running and len(self._running) >= self._picker.parallelism(version):
                 return
-            compaction = self._picker.pick(version, self._picked())
-            if compaction is None:
+            full = self._parts_running >= self._workers()
+            if full and not all(running.is_deeper for running in self._running):
                 return
+            compaction = self._picker.pick(version, self._picked())
+            if compaction is None or (full and compaction.inputs[0][0]):
+                return
+            # Where only deeper ones run, level 0 need not wait for them: the background makes place for it.
             self._start(compaction, None)
 
     def submit_idle(self, paid_bytes: int) -> None:
@@ -198,7 +211,7 @@ class CompactionSchedule:
         options = self._options_for(compaction.output_level, not deeper)
         # Somebody waits for a manual one; the others share the cores with the writes they come from.
         least_bytes = min(options.max_file_bytes, _LEAST_PART_BYTES) if manual else options.max_file_bytes
-        parts = split(compaction, 1 if compaction.idle else self.workers - self._parts_running, least_bytes)
+        parts = split(compaction, 1 if compaction.idle else max(1, self._workers() - self._parts_running), least_bytes)
         running = _Running(compaction, manual, len(parts))
         self._running.append(running)
         priority = Priority.DEEPER if compaction.inputs[0][0] or compaction.idle else Priority.LEVEL0

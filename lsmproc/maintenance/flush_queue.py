@@ -55,8 +55,8 @@ class FlushQueue:
         *,
         store_uuid: bytes,
         epoch: int,
-        options: TableOptions,
-        limit: int,
+        options: Callable[[], TableOptions],
+        limit: Callable[[], int],
         new_job: Callable[[], int],
         retries: Retries,
         obsolete: ObsoleteEntries,
@@ -64,7 +64,7 @@ class FlushQueue:
         on_error: Callable[[Error], None],
         publish: Callable[[Event], None] = ignore,
     ) -> None:
-        """Run up to ``limit`` flushes at once; ``on_change`` is called after each answer."""
+        """Run up to ``limit()`` flushes at once, with ``options()``; ``on_change`` is called after each answer."""
         self._publish = publish
         self._fs = fs
         self._tree = tree
@@ -85,7 +85,7 @@ class FlushQueue:
     def submit(self) -> None:
         """Start flushes for waiting memtables, oldest first."""
         for immutable in reversed(self._write_path.view.immutables):
-            if len(self._running) >= self._limit or not self.retries.due:
+            if len(self._running) >= self._limit() or not self.retries.due:
                 return
             if immutable not in self._running:
                 self._running[immutable] = None
@@ -96,7 +96,7 @@ class FlushQueue:
                     self._store_uuid,
                     self._epoch,
                     immutable.segments,
-                    self._options,
+                    self._options(),
                     paced=False,
                 )
                 self._publish(
@@ -221,7 +221,9 @@ class FlushQueue:
     def _flush_from_memory(self, immutable: ImmutableMemtable, job: int) -> FlushDone:
         """Write the table in this process, from the memtable and not from its log."""
         name = job_output_name(self._epoch, job, 0, 0)
-        builder = create_table(self._fs, name, self._options, unique_id=secrets.randbits(64), grant=lambda _size: None)
+        builder = create_table(
+            self._fs, name, self._options(), unique_id=secrets.randbits(64), grant=lambda _size: None
+        )
         try:
             builder.add(*immutable.memtable.columns())
             file = builder.finish()

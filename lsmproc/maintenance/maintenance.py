@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,8 @@ class Maintenance:
         epoch: int,
         options_for: Callable[[int, bool], TableOptions],
         droppable_below: Callable[[], int],
-        flush_workers: int,
-        compaction_workers: int,
+        flush_workers: Callable[[], int],
+        compaction_workers: Callable[[], int],
         prepare_spare: Callable[[], None] | None,
         idle_after_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -80,9 +81,9 @@ class Maintenance:
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._idle = self._closing = False
+        self._idle = self._closing = self._read_only = False
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
-        self._read_only = False
+        self._promoted: frozenset[Priority] = frozenset()
         self._error: Error | None = None
         self._obsolete = ObsoleteEntries(self._call_soon)
         self._picker = picker
@@ -96,7 +97,7 @@ class Maintenance:
             statistics,
             store_uuid=store_uuid,
             epoch=epoch,
-            options=options_for(0, False),
+            options=lambda: options_for(0, False),
             limit=flush_workers,
             new_job=jobs.__next__,
             retries=Retries(clock),
@@ -184,11 +185,27 @@ class Maintenance:
         self.wake()
         self._wait_for(lambda: self._idle, timeout, "background work is still going on", lambda: None)
 
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Decide as ``picker`` does from now on."""
+        with self._working:
+            self._picker = picker
+            self._tree.set_picker(picker)
+            self._compactions.set_picker(picker)
+        self._tree.update_backlog()
+        self.wake()
+
     def pause(self, *, paused: bool) -> None:
-        """Start no compactions but manual ones, or start them again; counted. Raises ClosedError, ReadOnlyError."""
+        """Start no compactions but manual ones, or start them again; counted.
+
+        Raises ClosedError, ReadOnlyError, and RuntimeError if nothing is paused that could be started again.
+        """
         if self._closing or self._read_only:
             self._raise_error()
         with self._lock:
+            if not paused and not self._compactions.pauses:
+                raise RuntimeError(
+                    "the background is not paused; each resume_background() undoes one pause_background()"
+                )
             self._compactions.pauses += 1 if paused else -1
         self.wake()
 
@@ -230,6 +247,9 @@ class Maintenance:
             self._error = self._error or closed
             self._changed.notify_all()
         self._compactions.give_up(closed)
+        if self._promoted:
+            with suppress(ClosedError):
+                self._background.promote(self._tree.directory, frozenset())
 
     def _pass(self) -> None:
         """Start what should run next, then tell those who wait."""
@@ -238,6 +258,7 @@ class Maintenance:
             self._obsolete.wake()
             self._tree.update_backlog()
             self._tree.report_trouble(self._flushes.retries.trouble, self._compactions.retries.trouble)
+            self._promote()
             if self._error is None:
                 self._flushes.submit()
                 self._compactions.submit()
@@ -262,6 +283,13 @@ class Maintenance:
         if self._error is None and still_quiet and not self._write_path.view.immutables:
             self._compactions.submit_idle(self._idle_watch.paid_bytes)
         self._pass()
+
+    def _promote(self) -> None:
+        """Have the jobs that writes stall for go before their turn, or no longer."""
+        relief = self._tree.relief
+        if relief != self._promoted:
+            self._promoted = relief
+            self._background.promote(self._tree.directory, relief)
 
     def _submit(
         self,

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import Error, StorageError
 from lsmproc.events.event import StallChanged, TableCreated, TableDeleted, ignore
 from lsmproc.formats.file_names import TMP_DIRECTORY, job_of_output, table_name, wal_name
-from lsmproc.write_controller import Backlog, Stall
+from lsmproc.protocols import Priority
+from lsmproc.write_controller import Backlog, Stall, StallReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from lsmproc.storage.version_set import VersionSet
     from lsmproc.write_controller import WriteController
     from lsmproc.write_path import WritePath
+
+_RELIEF = {
+    StallReason.LEVEL0: frozenset({Priority.LEVEL0}),
+    StallReason.DEBT: frozenset({Priority.LEVEL0, Priority.DEEPER}),
+}
 
 
 class Tree:
@@ -78,6 +84,21 @@ class Tree:
     def pinned_bytes(self) -> int:
         """Bytes of removed tables that are still on disk: readers hold them, or the next clean-up removes them."""
         return self._version_set.retired_bytes
+
+    def set_picker(self, picker: CompactionPicker) -> None:
+        """Reckon the debt as ``picker`` does from now on."""
+        self._picker = picker
+        self.debt_bytes = picker.debt_bytes(self.version)
+
+    @property
+    def directory(self) -> str:
+        """Where the store is."""
+        return self._fs.path
+
+    @property
+    def relief(self) -> frozenset[Priority]:
+        """The priorities of the jobs that relieve what writes stall for now; flushes go first anyway."""
+        return _RELIEF.get(self._controller.stall.reason, frozenset())
 
     def adopt(self, outputs: tuple[JobOutput, ...]) -> tuple[FileMetadata, ...]:
         """Steps 1 to 3: give outputs their numbers and final names. Raises StorageError, CorruptionError."""

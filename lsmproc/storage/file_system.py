@@ -75,6 +75,9 @@ class FileSystem(Protocol):
     def unlink(self, name: str) -> None:
         """Remove a file. Durable only after :meth:`sync_directory`."""
 
+    def link(self, name: str, directory: str) -> None:
+        """Give a file the same name in another directory as well. Durable only when that directory is synced."""
+
     def sync_directory(self, name: str = ".") -> None:
         """Make the names in a directory durable."""
 
@@ -179,6 +182,11 @@ class PosixFileSystem:
         with _named_errors(name):
             os.unlink(name, dir_fd=self._directory)
 
+    def link(self, name: str, directory: str) -> None:
+        """See FileSystem.link."""
+        with _named_errors(name):
+            os.link(name, os.path.join(directory, name), src_dir_fd=self._directory, follow_symlinks=False)
+
     def sync_directory(self, name: str = ".") -> None:
         """See FileSystem.sync_directory."""
         with _named_errors(name):
@@ -250,6 +258,13 @@ def make_store_directory(path: str) -> None:
             made = _make_level(level)
             if made or _is_empty(level):
                 _sync_name(level, required=made)
+
+
+def remove_directory(path: str) -> None:
+    """Remove an empty directory, and make that survive power loss where it can. Raises StorageError."""
+    with _named_errors(path):
+        os.rmdir(path)
+    _sync_name(path, required=False)
 
 
 def _parent_of(path: str) -> str:

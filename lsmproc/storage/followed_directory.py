@@ -143,5 +143,5 @@ class FollowedDirectory:
     def _refuse(self, *_arguments: object, **_options: object) -> NoReturn:
         raise ReadOnlyError(f"a follower changes nothing in {self.path}; open the store to write")
 
-    pwrite = write_all = fdatasync = allocate = truncate = rename = unlink = _refuse
+    pwrite = write_all = fdatasync = allocate = truncate = rename = unlink = link = _refuse
     sync_directory = make_directory = lock = unlock = _refuse

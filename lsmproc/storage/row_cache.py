@@ -52,6 +52,14 @@ class RowBudget:
             self._left -= cost
         return True
 
+    def resize(self, capacity_bytes: int) -> None:
+        """Change the budget; all caches start over if they may hold less now."""
+        with self._lock:
+            grown, self.capacity_bytes = capacity_bytes - self.capacity_bytes, capacity_bytes
+            self._left += grown
+            if grown < 0:
+                self._start_over()
+
     def _start_over(self) -> None:
         """Empty all caches: the rows in use come back, one offer in a few, and nobody has to keep order among them."""
         with self._lock:

@@ -166,7 +166,7 @@ def test_each_setting_explains_itself(name: str) -> None:
     first, what, *rest = LSMConfig.explain(name).splitlines()
     assert name == first.partition(" = ")[0]
     assert what.endswith(".")
-    assert ["When:", "Costs:", "Accepts:"] == [line.split()[0] for line in rest]
+    assert ["When:", "Costs:", "Accepts:", "Changed:"] == [line.split()[0] for line in rest]
 
 
 def test_explaining_an_unknown_setting_names_the_likeliest() -> None:

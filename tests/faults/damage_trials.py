@@ -118,4 +118,4 @@ def quick_directory(otherwise: Path) -> Iterator[Path]:
 
 
 def _is_about(note: str, name: str) -> bool:
-    return note.startswith(f"{name} has a torn tail")
+    return note.startswith((f"{name} has a torn tail", f"{name}: "))

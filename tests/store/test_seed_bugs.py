@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import lsmproc
+from lsmproc.formats.file_names import UNNUMBERED_NAMES
 from tests.store.recording_file_system import RecordingDisk
 
 OpenStore = Callable[..., lsmproc.LSMStore]
@@ -82,7 +83,7 @@ def test_file_numbers_never_restart(open_store: OpenStore, manifest: str, tiny: 
             store.compact_range()
         store.close()
     created = [name for what, name in disk.operations if what in {"create", "rename"} and not name.startswith("tmp/")]
-    numbers = [int(name.removeprefix("MANIFEST-").split(".")[0]) for name in created if name not in {"LOCK", "CURRENT"}]
+    numbers = [int(name.removeprefix("MANIFEST-").split(".")[0]) for name in created if name not in UNNUMBERED_NAMES]
     assert 40 < len(numbers)
     assert len(set(numbers)) == len(numbers)
     env.close()

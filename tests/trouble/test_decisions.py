@@ -95,7 +95,8 @@ class PretendWorker:
         self.state = WorkerState.DEAD
         self.job: Job | None = None
         self.deadline: float | None = None
-        self.stopping = False
+        self.stopping = self.outdated = self.paused = False
+        self.withheld_bytes = 0
         self.jobs_done = 0
         self.killed = False
 

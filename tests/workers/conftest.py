@@ -44,8 +44,9 @@ def run(background, request):
 class Runs:
     """A process background under test, its answers, and ways to wait for them."""
 
-    def __init__(self, background: ProcessBackground) -> None:
+    def __init__(self, background: ProcessBackground, limiter: RateLimiter) -> None:
         self.background = background
+        self.limiter = limiter
         self.replies: list[Reply] = []
         self._changed = threading.Condition()
 
@@ -82,7 +83,8 @@ def make_runs(stand_in_jobs: ModuleType) -> Iterator[Callable[..., Runs]]:
         name = stand_in_jobs.__name__
         limiter = RateLimiter(rate)
         runs = Runs(
-            ProcessBackground(flushers, compactors, limiter, niceness, flush_runner=name, compaction_runner=name)
+            ProcessBackground(flushers, compactors, limiter, niceness, flush_runner=name, compaction_runner=name),
+            limiter,
         )
         made.append(runs)
         return runs

@@ -25,6 +25,9 @@ class PretendWorker:
         self.job: Job | None = None
         self.deadline: float | None = None
         self.stopping = False
+        self.outdated = False
+        self.paused = False
+        self.withheld_bytes = 0
         self.jobs_done = 0
         self.sent: list[Message] = []
         self.killed = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ def add_to(kinds: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from lsmproc.cli.dump.file_kind import check_kind, live_manifest  # noqa: PLC0415 - not needed to print help
+    from lsmproc.formats.file_names import CURRENT, FileKind  # noqa: PLC0415 - the same
+
+    if os.path.basename(arguments.path) == CURRENT and os.path.isfile(arguments.path):
+        arguments.path = live_manifest(arguments.path)
+    check_kind(arguments.path, FileKind.MANIFEST)
     return print_rows(arguments, _rows(arguments.path), {"frame", "table"})
 
 

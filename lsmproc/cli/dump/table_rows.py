@@ -12,7 +12,7 @@ from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import STORED_OVERHEAD, unseal_block
 from lsmproc.formats.compression import Codec
 from lsmproc.formats.table_format import FORMAT_VERSION, MAX_SECTION_BYTES, PLAIN_TABLE_MAGIC
-from lsmproc.repair.table_scan import ScannedBlock, TableScan
+from lsmproc.repair.table_scan import Finding, ScannedBlock, TableScan
 from lsmproc.storage.file_system import PosixFileSystem
 
 _READ_BYTES = 1 << 20
@@ -28,8 +28,10 @@ def table_rows(directory: str, name: str, *, records: bool) -> Iterator[Row]:
                 yield _properties_row(scan)
             if scan.top is not None:
                 yield _index_row(scan)
-            yield from _filter_row(scan)
-            yield from _block_rows(scan, records=records)
+            filter_rows = list(_filter_row(scan))
+            bad_filter = any(row.get("damaged") for row in filter_rows)
+            yield from filter_rows
+            yield from _block_rows(scan, records=records, bad_filter=bad_filter)
     finally:
         fs.shut()
 
@@ -108,9 +110,11 @@ def _filter_row(scan: TableScan) -> Iterator[Row]:
     }
 
 
-def _block_rows(scan: TableScan, *, records: bool) -> Iterator[Row]:
+def _block_rows(scan: TableScan, *, records: bool, bad_filter: bool) -> Iterator[Row]:
     sound = bad = entries = tombstones = 0
     first_bad: tuple[int, str] | None = None
+    if bad_filter and scan.footer is not None:
+        scan.findings.append(Finding(scan.footer.filter.offset, "the filter does not check"))
     for index, block in enumerate(scan.blocks()):
         columns = block.columns
         if columns is None:

@@ -36,6 +36,10 @@ def add_to(kinds: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from lsmproc.cli.dump.file_kind import check_kind  # noqa: PLC0415 - the engine is not needed to print help
+    from lsmproc.formats.file_names import FileKind  # noqa: PLC0415 - the same
+
+    check_kind(arguments.path, FileKind.WAL)
     return print_rows(arguments, _rows(arguments.path), {"frame"})
 
 
