@@ -507,6 +507,6 @@ class LSMStore:
     def __reduce__(self) -> NoReturn:
         """A store belongs to one process."""
         raise TypeError(
-            "an LSMStore cannot be pickled or copied: a store has one owner. Close it and call "
-            f"lsmproc.open({self._path!r}) in the process that needs it, or lsmproc.open_follower(...) there to read"
+            "an LSMStore cannot be pickled or copied; close it and open it in the process that needs it, with "
+            f"lsmproc.open({self._path!r}); or only read there, with lsmproc.open_follower(...)"
         )
