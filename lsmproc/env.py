@@ -108,7 +108,7 @@ class Env:
             max_open_files=max_open_files,
         )
         self.closed: bool = False
-        self.kind = settings.background
+        self.kind: str = settings.background
         self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
         self.block_cache: BlockCache = BlockCache(settings.block_cache_bytes)
         self.row_budget: RowBudget = RowBudget(settings.row_cache_bytes)

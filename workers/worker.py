@@ -51,11 +51,11 @@ class Worker:
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
         self.stopping: bool = False
-        self.silent_looks = 0  # of the pool at the busy worker, since it was last heard of
+        self.silent_looks: int = 0  # of the pool at the busy worker, since it was last heard of
         self.restarts: int = 0
-        self.jobs_done = 0
-        self.bytes_written = 0  # of the running job, as far as its process has told
-        self.job_began = 0.0
+        self.jobs_done: int = 0
+        self.bytes_written: int = 0  # of the running job, as far as its process has told
+        self.job_began: float = 0.0
         self._clock = clock
         self._runner_name = runner_name
         self._niceness = niceness

@@ -108,7 +108,7 @@ class CompactionSchedule:
         self._publish = publish
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
-        self.pauses = 0  # blocks in which only manual compactions are started
+        self.pauses: int = 0  # blocks in which only manual compactions are started
 
     def ask(self, manual: ManualCompaction) -> None:
         """Queue a manual compaction. Thread-safe; follow it with a scheduling pass."""
