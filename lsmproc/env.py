@@ -120,7 +120,7 @@ class Env:
             max_open_files=max_open_files,
         )
         self.closed: bool = False
-        self.kind = settings.background
+        self.kind: str = settings.background
         self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
         self.pacer: RatePacer = RatePacer(self.rate_limiter, enabled=settings.rate_limit_auto)
         self.block_cache: BlockCache = BlockCache(settings.block_cache_bytes)

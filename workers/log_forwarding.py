@@ -26,7 +26,7 @@ class LogForwarder:
 
     def __init__(self, level: int) -> None:
         """Keep records from ``level`` on."""
-        self.level = max(level, 0)
+        self.level: int = max(level, 0)
         self._waiting: deque[LogRecord] = deque()
         self._dropped = 0
         self._hears_loggers = False

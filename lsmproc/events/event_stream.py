@@ -41,7 +41,7 @@ class EventStream:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._recent: deque[Event] = deque(maxlen=MOST_RECENT)
-        self.published = 0
+        self.published: int = 0
 
     def publish(self, event: Event) -> None:
         """Stamp ``event`` and pass it on. Never waits and never raises; after ``close``, nobody is there to hear it."""

@@ -34,8 +34,8 @@ class Subscription:
         self._idle = threading.Event()  # nothing waits and the callback does not run
         self._idle.set()
         self._thread: int | None = None  # on which the callback runs now
-        self.closed = False
-        self.dropped = 0
+        self.closed: bool = False
+        self.dropped: int = 0
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """End the subscription, when the callback has heard of everything up to now or ``timeout`` seconds have passed.

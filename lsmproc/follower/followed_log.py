@@ -36,9 +36,9 @@ class FollowedSegment:
 
     def __init__(self, number: int, tail: LogTail) -> None:
         """Nothing is read yet."""
-        self.number = number
-        self.tail = tail
-        self.memtable = DictMemtable()
+        self.number: int = number
+        self.tail: LogTail = tail
+        self.memtable: DictMemtable = DictMemtable()
 
     @property
     def empty(self) -> bool:
@@ -69,8 +69,8 @@ class FollowedLog:
     def __init__(self, directory: FollowedDirectory, store_uuid: bytes, snapshots: LiveSnapshots) -> None:
         """Read nothing yet; ``snapshots`` says what the memtables must keep of the past."""
         self.segments: tuple[FollowedSegment, ...] = ()
-        self.pending = True
-        self.entering = False
+        self.pending: bool = True
+        self.entering: bool = False
         self._directory = directory
         self._store_uuid = store_uuid
         self._snapshots = snapshots

@@ -75,8 +75,8 @@ class FollowedStore:
         self._settled = False  # whether the view shows all that the last look has found
         self._ended: Callable[[], Error] | None = None
         self._blank = DictMemtable()
-        self.last_sequence = 0
-        self.refreshes = 0
+        self.last_sequence: int = 0
+        self.refreshes: int = 0
         with ExitStack() as undo:
             undo.callback(fs.shut)
             self._directory = FollowedDirectory(fs)
@@ -87,7 +87,7 @@ class FollowedStore:
             undo.callback(self._manifest.close)
             self._log = FollowedLog(self._directory, self._manifest.store_uuid, self._snapshots)
             undo.callback(self._log.close)
-            self.view = ReadView(self._blank, (), Version(), self._tables.reader, row_budget.make_cache())
+            self.view: ReadView = ReadView(self._blank, (), Version(), self._tables.reader, row_budget.make_cache())
             self.refresh(thorough=True)
             undo.pop_all()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import cache
 from time import monotonic
@@ -275,7 +275,11 @@ class Follower:
         """Raise ReadOnlyError: a follower only reads."""
         raise ReadOnlyError(f"a follower only reads; write through the process that owns {self._path!r}")
 
-    put = delete = write_batch = __setitem__ = __delitem__ = _refuse
+    put: Callable[..., NoReturn] = _refuse
+    delete: Callable[..., NoReturn] = _refuse
+    write_batch: Callable[..., NoReturn] = _refuse
+    __setitem__: Callable[..., NoReturn] = _refuse
+    __delitem__: Callable[..., NoReturn] = _refuse
 
     # Looking inside
 

@@ -113,7 +113,7 @@ class CompactionSchedule:
         self._publish = publish
         self._running: list[_Running] = []
         self._manual: deque[ManualCompaction] = deque()
-        self.pauses = 0  # blocks in which only manual compactions are started
+        self.pauses: int = 0  # blocks in which only manual compactions are started
 
     def set_picker(self, picker: CompactionPicker) -> None:
         """Pick as ``picker`` does from the next pass on; pickers are pure, so what runs goes on."""

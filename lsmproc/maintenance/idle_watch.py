@@ -30,7 +30,7 @@ class IdleWatch:
         self._level0: object = None
         self._reads_before = 0  # in bytes, when level 0 last changed
         self._quiet_since = clock()
-        self.sequence = -1  # of the newest write
+        self.sequence: int = -1  # of the newest write
 
     def is_idle(self, sequence: int, version: Version, *, busy: bool) -> bool:
         """Whether the store is idle now, with its newest write at ``sequence`` and nothing in the background."""

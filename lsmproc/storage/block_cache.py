@@ -40,7 +40,7 @@ class BlockCache:
         """A cache of up to ``capacity_bytes``; 0 caches nothing."""
         self.capacity_bytes: int = capacity_bytes
         self.used_bytes: int = 0
-        self.hits = 0  # reads that found their block; counted without a lock: may miss a few
+        self.hits: int = 0  # reads that found their block; counted without a lock: may miss a few
         self.misses: int = 0  # reads that had to fetch a block; the same
         self.full: bool = (
             capacity_bytes == 0

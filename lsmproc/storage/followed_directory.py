@@ -14,7 +14,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from lsmproc.errors import NotAStoreError, ReadOnlyError, StorageError
@@ -25,15 +25,15 @@ from lsmproc.storage.file_system import READ, FileSystem, storage_error
 class FollowedDirectory:
     """See FileSystem. ``open`` and ``close`` are thread-safe; ``hold``, ``release`` and ``shut`` are the follower's."""
 
-    now_ns = staticmethod(time.time_ns)
+    now_ns: staticmethod[[], int] = staticmethod(time.time_ns)
 
     def __init__(self, fs: FileSystem) -> None:
         """Read through ``fs``, which is shut with this object. Raises StorageError."""
-        self.path = fs.path
+        self.path: str = fs.path
         # The hot call goes straight to the system's.
-        self.pread = fs.pread
-        self.size = fs.size
-        self.list_directory = fs.list_directory
+        self.pread: Callable[[int, int, int], bytes] = fs.pread
+        self.size: Callable[[int], int] = fs.size
+        self.list_directory: Callable[..., list[str]] = fs.list_directory
         self._fs = fs
         self._held: dict[str, int] = {}  # descriptor by name
         self._uses: dict[int, int] = {}  # of held descriptors: by the hold itself, and by readers
@@ -143,5 +143,15 @@ class FollowedDirectory:
     def _refuse(self, *_arguments: object, **_options: object) -> NoReturn:
         raise ReadOnlyError(f"a follower changes nothing in {self.path}; open the store to write")
 
-    pwrite = write_all = fdatasync = allocate = truncate = rename = unlink = link = _refuse
-    sync_directory = make_directory = lock = unlock = _refuse
+    pwrite: Callable[..., NoReturn] = _refuse
+    write_all: Callable[..., NoReturn] = _refuse
+    fdatasync: Callable[..., NoReturn] = _refuse
+    allocate: Callable[..., NoReturn] = _refuse
+    truncate: Callable[..., NoReturn] = _refuse
+    rename: Callable[..., NoReturn] = _refuse
+    unlink: Callable[..., NoReturn] = _refuse
+    link: Callable[..., NoReturn] = _refuse
+    sync_directory: Callable[..., NoReturn] = _refuse
+    make_directory: Callable[..., NoReturn] = _refuse
+    lock: Callable[..., NoReturn] = _refuse
+    unlock: Callable[..., NoReturn] = _refuse

@@ -47,12 +47,12 @@ class LogTail:
         also the answer to one without a header, see ``open_begun``.
         """
         self.name = name
-        self.torn = False
+        self.torn: bool = False
         self._fs = fs
         self._fd = fs.open(name, READ)
         try:
             self._header_bytes = self._pread(HEADER_SIZE, 0)
-            self.header = decode_header(self._header_bytes, name)
+            self.header: LogHeader = decode_header(self._header_bytes, name)
             _check_header(self.header, name, kind, store_uuid)
         except BaseException:
             self.close()

@@ -35,9 +35,9 @@ class ManifestTail:
         """Read the whole manifest. Raises NotAStoreError, CorruptionError, StorageError."""
         self._directory = directory
         self._tail: LogTail | None = None
-        self.version = Version()
-        self.store_uuid = b""
-        self.openings = 0
+        self.version: Version = Version()
+        self.store_uuid: bytes = b""
+        self.openings: int = 0
         self._reopen()
 
     @property

@@ -29,7 +29,7 @@ class RowBudget:
         """Room for ``capacity_bytes``; 0 caches nothing."""
         self.capacity_bytes = capacity_bytes
         self._left = capacity_bytes  # changed without a lock: what threads lose of it is made good at the next start
-        self.offers = 0  # since all had to start over; the same
+        self.offers: int = 0  # since all had to start over; the same
         self.started_over: bool = False
         self._caches: weakref.WeakSet[RowCache] = weakref.WeakSet()
         self._lock = RLock()

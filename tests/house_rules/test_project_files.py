@@ -13,7 +13,6 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "DURABILITY.md",
-    "MIGRATION.md",
     "LICENSE",
     "README.md",
     "SECURITY.md",
