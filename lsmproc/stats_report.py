@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from lsmproc.statistics import (
     CacheStats,
+    LimiterPriorityStats,
     LimiterStats,
     MemtableStats,
+    RowCacheStats,
     SnapshotStats,
+    StallCondition,
     StallStats,
     Stats,
     WalStats,
     WorkerStats,
 )
+from lsmproc.statistics.latency import Histogram
 
 if TYPE_CHECKING:
     from lsmproc.store_parts import StoreParts
@@ -23,8 +28,9 @@ if TYPE_CHECKING:
 def collect_stats(parts: StoreParts) -> Stats:
     """The figures at this moment; parts are read one after the other, so sums may differ by what happens meanwhile."""
     write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
-    log_bytes, syncs = (parts.log.bytes, parts.log.syncs) if parts.log is not None else (0, 0)
-    view = write_path.view
+    view, log = write_path.view, parts.log
+    log_bytes, syncs = (log.bytes, log.syncs) if log is not None else (0, 0)
+    immutable_bytes = sum(segment.end for each in view.immutables for segment in each.segments)
     error = parts.maintenance.error
     idle_compactions, idle_bytes = parts.statistics.idle_compactions
     return Stats(
@@ -35,12 +41,13 @@ def collect_stats(parts: StoreParts) -> Stats:
         immutable_memtables=MemtableStats(
             len(view.immutables),
             sum(len(each.memtable.entries) for each in view.immutables),
-            sum(segment.end for each in view.immutables for segment in each.segments),
+            immutable_bytes,
         ),
         wal=WalStats(
             1 + sum(len(each.segments) for each in view.immutables),
-            log_bytes + sum(segment.end for each in view.immutables for segment in each.segments),
+            log_bytes + immutable_bytes,
             syncs,
+            log_bytes + immutable_bytes + (log.forgotten_bytes if log is not None else 0),
         ),
         levels=parts.statistics.levels(
             [len(level) for level in version.levels],
@@ -59,6 +66,13 @@ def collect_stats(parts: StoreParts) -> Stats:
         workers=_workers(parts),
         snapshots=_snapshots(parts),
         background_error=None if error is None else str(error),
+        taken_at=time.time(),
+        pid=os.getpid(),
+        writes=parts.statistics.writes,
+        operations=parts.statistics.operations(log.sync_times if log is not None else Histogram()),
+        row_cache=RowCacheStats(parts.env.row_budget.used_bytes, parts.env.row_budget.capacity_bytes),
+        jobs=parts.statistics.jobs,
+        background_error_kind=None if error is None else type(error).__name__,
     )
 
 
@@ -91,16 +105,25 @@ def _stall(parts: StoreParts) -> StallStats:
         report.waits,
         report.waited_seconds,
         report.timeouts,
+        tuple(StallCondition(reason.value, *figures) for reason, figures in report.triggers.items()),
+        {kind: (type(error).__name__, str(error)) for kind, error in report.trouble.items()},
     )
 
 
 def _limiter(parts: StoreParts) -> LimiterStats:
     limiter = parts.env.rate_limiter
-    reports = limiter.report().values()
+    by_priority = limiter.report()
+    reports = by_priority.values()
     return LimiterStats(
         limiter.bytes_per_second,
         sum(report.granted_bytes for report in reports),
         sum(report.waited_seconds for report in reports),
+        {
+            priority.name.lower(): LimiterPriorityStats(
+                report.requested_bytes, report.granted_bytes, report.waited_seconds, report.waiting_requests
+            )
+            for priority, report in by_priority.items()
+        },
     )
 
 

@@ -79,6 +79,7 @@ class StoreParts:
             env.check(config)
         self.env: Env = env if env is not None else Env.of(config)
         self.statistics: Statistics = Statistics()
+        began = time.monotonic()
         inline = self.env.kind == "inline"
         self.watch: StoreWatch = StoreWatch(config, ticks=not inline)
         self.controller: WriteController = WriteController(
@@ -118,6 +119,7 @@ class StoreParts:
                 opened.replayed.close()
             self._give_back()
             raise
+        self.statistics.open.record(int((time.monotonic() - began) * 1e9))
         _open_stores().add(self)
 
     def _make_log(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:

@@ -76,6 +76,7 @@ class Maintenance:
         self._write_path = write_path
         self._background = background
         self._prepare_spare = prepare_spare
+        self._statistics = statistics
         self._clock = clock
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
@@ -271,6 +272,7 @@ class Maintenance:
         /,
     ) -> None:
         """Submit; the answer is dropped once the store closes. See Submit."""
+        self._statistics.job_begun(request)
         self._background.submit(request, priority, lambda reply: self._answer(on_reply, reply))
 
     def _answer(
@@ -279,6 +281,7 @@ class Maintenance:
         reply: FlushDone | CompactionDone | JobFailed,
     ) -> None:
         try:
+            self._statistics.job_answered(reply)
             self._while_open(lambda: on_reply(reply))
         except Exception as error:  # noqa: BLE001 - as in _pass
             # The job would stay under way for ever.
