@@ -106,6 +106,7 @@ def _stall(parts: StoreParts) -> StallStats:
         report.waited_seconds,
         report.timeouts,
         tuple(StallCondition(reason.value, *figures) for reason, figures in report.triggers.items()),
+        report.delayed_write_bytes_per_second,
         {kind: (type(error).__name__, str(error)) for kind, error in report.trouble.items()},
     )
 

@@ -14,6 +14,7 @@ from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.properties import StoreFigures, property_of
 from lsmproc.protocols import MISSING
 from lsmproc.range_sizes import approximate_size
 from lsmproc.record_limits import (
@@ -421,6 +422,17 @@ class LSMStore:
     def stats(self) -> Stats:
         """Figures of everything that goes on; ``format_stats`` prints them."""
         return collect_stats(self._parts)
+
+    @overload
+    def get_property(self, name: str) -> str | None: ...
+    @overload
+    def get_property(self, name: bytes) -> bytes | None: ...
+    def get_property(self, name: Any) -> Any:
+        """A figure by the name that RocksDB or LevelDB gives it, as ``rocksdb.estimate-num-keys``; None if unknown.
+
+        Text, or bytes if the name is bytes; ``lsmproc.properties.property_names()`` lists the names. Raises TypeError.
+        """
+        return property_of(name, lambda: StoreFigures(self.stats(), self.live_files()))
 
     def live_files(self) -> list[LiveFile]:
         """The tables of the store, upper levels first."""

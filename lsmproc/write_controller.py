@@ -90,6 +90,7 @@ class StallReport:
     waited_seconds: float = 0.0  # sum over all writers
     timeouts: int = 0  # writes that gave up or refused to wait
     triggers: dict[StallReason, tuple[int, int, int]] = field(default_factory=dict)  # value, slowdown at, stop at
+    delayed_write_bytes_per_second: int = 0  # the speed that SLOWDOWN leaves to all writers together, else 0
     trouble: dict[str, Error] = field(default_factory=dict)  # why "flushes" or "compactions" keep failing
 
     def explain(self) -> str:
@@ -278,6 +279,7 @@ class WriteController:
                 self._waited_seconds,
                 self._timeouts,
                 causes_of(self._backlog, self._options),
+                int(1 / per_byte) if (per_byte := delay_seconds(1, self._stall, self._options)) else 0,
                 self._failing(),
             )
 

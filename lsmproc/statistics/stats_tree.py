@@ -171,6 +171,7 @@ class StallStats:
     waited_seconds: float = 0.0
     timeouts: int = 0
     conditions: tuple[StallCondition, ...] = ()
+    delayed_write_bytes_per_second: int = 0  # speed of all writers together while they are slowed down, else 0
     # Why "flushes" or "compactions" keep failing, if they do: (name of the error, its text)
     trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
 
