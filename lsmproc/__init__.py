@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lsmproc.read_view import Entry
     from lsmproc.repair.store_repair import repair_store
     from lsmproc.snapshot import Snapshot
+    from lsmproc.stall_explanation import StallExplanation
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
     from lsmproc.store_status import StoreStatus, read_events, read_status
@@ -81,6 +82,7 @@ __all__ = [
     "ReadOnlyError",
     "RecordTooLargeError",
     "Snapshot",
+    "StallExplanation",
     "Stats",
     "StorageError",
     "StoreStatus",
@@ -112,6 +114,7 @@ _HOMES = {
     "Lag": "lsmproc.follower.follower_stats",
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
+    "StallExplanation": "lsmproc.stall_explanation",
     "Stats": "lsmproc.statistics",
     "StoreStatus": "lsmproc.store_status",
     "Subscription": "lsmproc.events.subscription",

@@ -94,7 +94,7 @@ class TimedPin(Pin):
 
     __slots__ = ("_next_window", "_seek")
 
-    def __init__(self, write_path: WritePath, seek: Histogram, next_window: Histogram) -> None:
+    def __init__(self, write_path: Pinnable, seek: Histogram, next_window: Histogram) -> None:
         """Pin the present state of the store."""
         self._seek = seek
         self._next_window = next_window

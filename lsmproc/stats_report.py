@@ -72,6 +72,7 @@ def collect_stats(parts: StoreParts) -> Stats:
         operations=parts.statistics.operations(log.sync_times if log is not None else Histogram()),
         row_cache=RowCacheStats(parts.env.row_budget.used_bytes, parts.env.row_budget.capacity_bytes),
         jobs=parts.statistics.jobs,
+        compactions_paused=parts.maintenance.paused,
         background_error_kind=None if error is None else type(error).__name__,
     )
 

@@ -25,6 +25,7 @@ from lsmproc.record_limits import (
     checked_value,
 )
 from lsmproc.snapshot import Pin, Snapshot, TimedPin, checked_snapshot, iterate, scan_range
+from lsmproc.stall_explanation import StallExplanation, explain
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.write_batch import WriteBatch
@@ -422,6 +423,13 @@ class LSMStore:
     def stats(self) -> Stats:
         """Figures of everything that goes on; ``format_stats`` prints them."""
         return collect_stats(self._parts)
+
+    def explain_stall(self) -> StallExplanation:
+        """Why writes wait, or that they do not: the backlog, since when, what relieves it, what to change.
+
+        ``str()`` of the answer is for people. Cheap enough to ask in every error handler: it costs one ``stats()``.
+        """
+        return explain(self.stats().to_json_dict())
 
     @overload
     def get_property(self, name: str) -> str | None: ...

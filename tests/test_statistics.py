@@ -110,6 +110,7 @@ def test_the_json_form_is_plain_data_and_stable() -> None:
         "operations",
         "row_cache",
         "jobs",
+        "compactions_paused",
         "background_error_kind",
     } == set(tree)
     assert 0.75 == tree["block_cache"]["hit_ratio"]  # type: ignore[index]

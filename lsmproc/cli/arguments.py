@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from lsmproc.cli import bench, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, top, verify
+from lsmproc.cli import bench, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, top, verify, why
 from lsmproc.cli.exit_codes import DESCRIPTION
 
 _EPILOG = f"""\
@@ -19,6 +19,7 @@ examples:
   lsmproc scan /tmp/store --prefix user: --json
   lsmproc dump records /tmp/store | lsmproc load /tmp/copy
   lsmproc top /tmp/store                        watch an open store: levels, workers, stalls, events
+  lsmproc why /tmp/store                        are writes stalled, by what, and what to change
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
@@ -39,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, put, get, delete, scan, load, dump, stats, top, verify, repair, doctor, stress, bench):
+    for command in (demo, put, get, delete, scan, load, dump, stats, top, why, verify, repair, doctor, stress, bench):
         command.add_to(commands)
     return parser
 

@@ -193,6 +193,11 @@ class Maintenance:
             self._compactions.pauses += 1 if paused else -1
         self.wake()
 
+    @property
+    def paused(self) -> bool:
+        """Whether only manual compactions are started."""
+        return self._compactions.pauses > 0
+
     def refuse(self, error: Error) -> None:
         """Do nothing at all, and raise ``error`` when asked to: the store is read-only."""
         self._read_only = True

@@ -11,8 +11,9 @@ No lock is taken to record: two threads that record at the same moment may lose 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import length_hint
 from threading import RLock
 from typing import Any, TypeVar
@@ -47,32 +48,26 @@ class Histogram:
         self._total_ns += duration_ns
         self.longest_ns = max(self.longest_ns, duration_ns)
 
-    @property
-    def count(self) -> int:
-        """How many durations were recorded."""
-        return sum(self._buckets)
-
-    def percentile_ns(self, share: float) -> int:
-        """The duration that ``share`` (0 to 1) of all recorded ones did not exceed; 0 before the first."""
-        wanted = share * self.count
-        seen = 0
-        for index, count in enumerate(self._buckets):
-            seen += count
-            if count and seen >= wanted:
-                return min(_middle_of(index), self.longest_ns)
-        return self.longest_ns
+    def percentiles_ns(self, *shares: float) -> list[int]:
+        """For each of ``shares`` (0 to 1) the duration that so many of all recorded ones did not exceed, or 0."""
+        seen = list(accumulate(self._buckets))
+        places = [bisect_left(seen, max(1.0, share * seen[-1])) for share in shares]
+        return [min(_middle_of(place), self.longest_ns) if seen[-1] else 0 for place in places]
 
     def stats(self, every: int = 1, calls: int | None = None) -> LatencyStats:
         """The figures for people; ``calls`` is how many there were in truth, if more than were recorded."""
-        count = self.count
+        count = sum(self._buckets)
+        if not count:
+            return LatencyStats(calls or 0, 0, every)
+        p50, p99, p999 = self.percentiles_ns(0.5, 0.99, 0.999)
         return LatencyStats(
             count=count * every if calls is None else calls,
             samples=count,
             sampled_every=every,
-            mean_seconds=self._total_ns / count / 1e9 if count else 0.0,
-            p50_seconds=self.percentile_ns(0.5) / 1e9,
-            p99_seconds=self.percentile_ns(0.99) / 1e9,
-            p999_seconds=self.percentile_ns(0.999) / 1e9,
+            mean_seconds=self._total_ns / count / 1e9,
+            p50_seconds=p50 / 1e9,
+            p99_seconds=p99 / 1e9,
+            p999_seconds=p999 / 1e9,
             max_seconds=self.longest_ns / 1e9,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lsmproc.statistics.size_text import size_text
 from lsmproc.statistics.stats_tree import LevelStats
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _level_line(name: str, level: LevelStats, amplification: float | None = None
     seconds = max(level.seconds, 1e-9)
     amplification = level.write_amplification if amplification is None else amplification
     return (
-        f"{name:>5}{level.files:7}{_size(level.bytes):>11}{level.score:7.2f}{read:10.1f}{above / _MEGABYTE:8.1f}"
+        f"{name:>5}{level.files:7}{size_text(level.bytes):>11}{level.score:7.2f}{read:10.1f}{above / _MEGABYTE:8.1f}"
         f"{level.bytes_from_level / _MEGABYTE:9.1f}{written:11.1f}{level.bytes_moved / _MEGABYTE:10.1f}"
         f"{amplification:7.1f}{read / seconds:10.1f}{written / seconds:10.1f}{level.seconds:11.2f}"
         f"{level.compactions:11}{level.seconds / max(level.compactions, 1):10.3f}"
@@ -73,33 +74,33 @@ def _sum_of(levels: Sequence[LevelStats]) -> LevelStats:
 def _other_lines(stats: Stats) -> list[str]:
     cache, stall, limiter, snapshots = stats.block_cache, stats.stall, stats.limiter, stats.snapshots
     immutable = stats.immutable_memtables
-    rate = "off" if limiter.bytes_per_second is None else f"{_size(limiter.bytes_per_second)}/s"
+    rate = "off" if limiter.bytes_per_second is None else f"{size_text(limiter.bytes_per_second)}/s"
     running = ", ".join(stats.running_jobs) or "none"
     reads, writes = stats.reads, stats.writes
     lines = [
         f"Uptime(sec): {stats.uptime_seconds:.1f}  sequence: {stats.sequence}",
-        f"Memtable: {stats.memtable.entries} entries, {_size(stats.memtable.bytes)}",
-        f"Immutable memtables: {immutable.count}, {_size(immutable.bytes)}",
-        f"WAL: {stats.wal.segments} segments, {_size(stats.wal.bytes)}, {stats.wal.syncs} syncs",
+        f"Memtable: {stats.memtable.entries} entries, {size_text(stats.memtable.bytes)}",
+        f"Immutable memtables: {immutable.count}, {size_text(immutable.bytes)}",
+        f"WAL: {stats.wal.segments} segments, {size_text(stats.wal.bytes)}, {stats.wal.syncs} syncs",
         f"Gets: {reads.gets}, scans: {reads.scans}",
         f"Puts: {writes.puts}, deletes: {writes.deletes}, batches: {writes.batches} of {writes.batch_records} records",
         (
             f"Amplification: write {stats.write_amplification:.1f}, read {stats.read_amplification}, "
             f"space {stats.space_amplification:.2f}"
         ),
-        f"Block cache: {_size(cache.bytes)} of {_size(cache.limit_bytes)}, hit ratio {cache.hit_ratio:.1%}",
+        f"Block cache: {size_text(cache.bytes)} of {size_text(cache.limit_bytes)}, hit ratio {cache.hit_ratio:.1%}",
         (
-            f"Row cache: {_size(stats.row_cache.bytes)} of {_size(stats.row_cache.limit_bytes)}, "
+            f"Row cache: {size_text(stats.row_cache.bytes)} of {size_text(stats.row_cache.limit_bytes)}, "
             f"hit ratio {reads.row_cache_hit_ratio:.1%}"
         ),
-        f"Pending compaction: {_size(stats.compaction_debt_bytes)}",
+        f"Pending compaction: {size_text(stats.compaction_debt_bytes)}",
         f"Running jobs: {running}; failed attempts: {stats.failed_jobs}",
         f"Idle compactions: {stats.idle_compactions}, {_size(stats.idle_compaction_bytes)} written",
         f"Writes: {stall.state} ({stall.reason}) for {stall.seconds_in_state:.1f} s",
         f"Stalled writes: {stall.waits} waited {stall.waited_seconds:.3f} s, {stall.timeouts} gave up",
-        f"Rate limit: {rate}, {_size(limiter.granted_bytes)} granted, {limiter.waited_seconds:.1f} s waited",
+        f"Rate limit: {rate}, {size_text(limiter.granted_bytes)} granted, {limiter.waited_seconds:.1f} s waited",
         f"Snapshots: {snapshots.count}, oldest {snapshots.oldest_age_seconds:.1f} s old",
-        f"Pinned by snapshots: {_size(snapshots.pinned_bytes)}",
+        f"Pinned by snapshots: {size_text(snapshots.pinned_bytes)}",
     ]
     lines += _sampled_read_lines(stats)
     lines += [
@@ -108,8 +109,8 @@ def _other_lines(stats: Stats) -> list[str]:
         if times
     ]
     lines += [
-        f"{kind}: {sums.jobs}, {sums.records_written} records, {_size(sums.bytes_written)} written "
-        f"in {sums.seconds:.2f} s, {sums.cpu_seconds:.2f} s of CPU, peak memory {_size(sums.peak_memory_bytes)}"
+        f"{kind}: {sums.jobs}, {sums.records_written} records, {size_text(sums.bytes_written)} written "
+        f"in {sums.seconds:.2f} s, {sums.cpu_seconds:.2f} s of CPU, peak memory {size_text(sums.peak_memory_bytes)}"
         for kind, sums in (("Flushes", stats.jobs.flushes), ("Compactions", stats.jobs.compactions))
         if sums.jobs
     ]
@@ -135,12 +136,3 @@ def _sampled_read_lines(stats: Stats) -> list[str]:
         for filters in reads.filters
     ]
     return lines
-
-
-def _size(count: float) -> str:
-    """Bytes for people: 1.5 MiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -6,7 +6,7 @@ added, never renamed. Durations are seconds, sizes bytes, ratios plain numbers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 
@@ -306,6 +306,7 @@ class Stats:
     operations: dict[str, LatencyStats] = field(default_factory=dict)  # by name: "put", "get", "flush", ...
     row_cache: RowCacheStats = RowCacheStats()
     jobs: JobStats = JobStats()
+    compactions_paused: bool = False  # in a block of background_paused()
     background_error_kind: str | None = None  # name of the exception
 
     @property
@@ -330,7 +331,7 @@ class Stats:
 
     def to_json_dict(self) -> dict[str, object]:
         """The tree as dicts, lists, strings and numbers, with the ratios that people ask for."""
-        tree: dict[str, Any] = _plain(asdict(self))
+        tree: dict[str, Any] = _plain(self)
         deepest = self._deepest_bytes
         for plain, level in zip(tree["levels"], self.levels, strict=True):
             plain["write_amplification"] = level.write_amplification
@@ -352,7 +353,9 @@ class Stats:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as they come back from JSON."""
+    """Dataclasses as dicts and tuples as lists, as they come back from JSON. ``asdict`` would copy every leaf."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

@@ -23,6 +23,7 @@ COMMANDS = (
     "dump",
     "stats",
     "top",
+    "why",
     "verify",
     "repair",
     "doctor",
