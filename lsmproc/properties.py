@@ -102,7 +102,7 @@ def _leveldb_stats(figures: StoreFigures) -> str:
         if level.files or level.compactions
     ]
     titles = "Level  Files Size(MB) Time(sec) Read(MB) Write(MB)"
-    return "\n".join([f"{'Compactions':^{len(titles)}}".rstrip(), titles, "-" * len(titles), *rows, ""])
+    return "\n".join([f"{'Compactions':>42}", titles, "-" * len(titles), *rows, ""])
 
 
 def _read_bytes(level: LevelStats) -> int:

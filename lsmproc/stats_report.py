@@ -29,8 +29,12 @@ def collect_stats(parts: StoreParts) -> Stats:
     """The figures at this moment; parts are read one after the other, so sums may differ by what happens meanwhile."""
     write_path, cache, version = parts.write_path, parts.env.block_cache, parts.tree.version
     view, log = write_path.view, parts.log
-    log_bytes, syncs = (log.bytes, log.syncs) if log is not None else (0, 0)
-    immutable_bytes = sum(segment.end for each in view.immutables for segment in each.segments)
+    log_bytes = log.bytes if log is not None else 0
+    immutables = MemtableStats(
+        len(view.immutables),
+        sum(len(each.memtable.entries) for each in view.immutables),
+        sum(segment.end for each in view.immutables for segment in each.segments),
+    )
     error = parts.maintenance.error
     idle_compactions, idle_bytes = parts.statistics.idle_compactions
     return Stats(
@@ -38,17 +42,8 @@ def collect_stats(parts: StoreParts) -> Stats:
         uptime_seconds=parts.statistics.uptime_seconds,
         sequence=write_path.last_sequence,
         memtable=MemtableStats(1, len(view.entries), log_bytes),
-        immutable_memtables=MemtableStats(
-            len(view.immutables),
-            sum(len(each.memtable.entries) for each in view.immutables),
-            immutable_bytes,
-        ),
-        wal=WalStats(
-            1 + sum(len(each.segments) for each in view.immutables),
-            log_bytes + immutable_bytes,
-            syncs,
-            log_bytes + immutable_bytes + (log.forgotten_bytes if log is not None else 0),
-        ),
+        immutable_memtables=immutables,
+        wal=_wal(parts, immutables.bytes),
         levels=parts.statistics.levels(
             [len(level) for level in version.levels],
             [version.level_bytes(level) for level in range(len(version.levels))],
@@ -75,6 +70,14 @@ def collect_stats(parts: StoreParts) -> Stats:
         compactions_paused=parts.maintenance.paused,
         background_error_kind=None if error is None else type(error).__name__,
     )
+
+
+def _wal(parts: StoreParts, immutable_bytes: int) -> WalStats:
+    log = parts.log
+    log_bytes, syncs, forgotten = (log.bytes, log.syncs, log.forgotten_bytes) if log is not None else (0, 0, 0)
+    live = log_bytes + immutable_bytes
+    segments = 1 + sum(len(each.segments) for each in parts.write_path.view.immutables)
+    return WalStats(segments, live, syncs, live + forgotten)
 
 
 def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:

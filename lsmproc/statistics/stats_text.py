@@ -95,7 +95,7 @@ def _other_lines(stats: Stats) -> list[str]:
         ),
         f"Pending compaction: {size_text(stats.compaction_debt_bytes)}",
         f"Running jobs: {running}; failed attempts: {stats.failed_jobs}",
-        f"Idle compactions: {stats.idle_compactions}, {_size(stats.idle_compaction_bytes)} written",
+        f"Idle compactions: {stats.idle_compactions}, {size_text(stats.idle_compaction_bytes)} written",
         f"Writes: {stall.state} ({stall.reason}) for {stall.seconds_in_state:.1f} s",
         f"Stalled writes: {stall.waits} waited {stall.waited_seconds:.3f} s, {stall.timeouts} gave up",
         f"Rate limit: {rate}, {size_text(limiter.granted_bytes)} granted, {limiter.waited_seconds:.1f} s waited",
