@@ -71,6 +71,7 @@ class LSMStore:
         self._statistics = statistics = parts.statistics
         # See latency.py: most calls take a ticket, one in many is timed.
         self._puts, self._deletes, self._gets = statistics.put, statistics.delete, statistics.get
+        self._put_tickets, self._get_tickets = self._puts.tickets, self._gets.tickets
         self._syncs = config.wal_sync == "every_write"
         self._path = os.path.abspath(os.fspath(config.data_dir))
         self._finalizer = weakref.finalize(self, close_forgotten, parts, self._path)
@@ -100,7 +101,7 @@ class LSMStore:
             DurabilityError: a sync failed; the store must be opened again before it takes writes.
             BackgroundError: flushes or compactions have failed for good.
         """
-        for _ in self._puts.tickets:
+        for _ in self._put_tickets:
             if type(key) is not bytes or len(key) > MAX_KEY_BYTES:
                 key = checked_key(key)
             if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
@@ -110,6 +111,7 @@ class LSMStore:
             else:
                 self._write_path.put(key, value)
             return
+        self._put_tickets = self._puts.renew()
         self._puts.timed(self.put, key, value, sync=sync, timeout=timeout)
 
     def delete(self, key: bytes, *, sync: bool | None = None, timeout: float | None = None) -> None:
@@ -131,7 +133,7 @@ class LSMStore:
 
         Two gets may see the store before and after a batch; a snapshot or ``get_many`` reads one state.
         """
-        for _ in self._gets.tickets:
+        for _ in self._get_tickets:
             if snapshot is not None:
                 return checked_snapshot(snapshot, self._write_path).get(key, default)
             if type(key) is not bytes:
@@ -145,6 +147,7 @@ class LSMStore:
             else:
                 value = view.get_from_tables(key)
             return default if value is None else value
+        self._get_tickets = self._gets.renew()
         if snapshot is not None:
             return self._gets.timed(self.get, key, default, snapshot=snapshot)
         value = self._gets.timed(self._followed_get, key)

@@ -31,9 +31,9 @@ from lsmproc.statistics.stats_tree import (
 if TYPE_CHECKING:
     from lsmproc.formats.messages import CompactionRequest
 
-# Primes. A sample costs about a microsecond: below 1 % of so many calls.
-GET_SAMPLED_EVERY = 509
-WRITE_SAMPLED_EVERY = 127
+# Primes. A sample costs about two microseconds: below 1 % of so many calls.
+GET_SAMPLED_EVERY = 1021
+WRITE_SAMPLED_EVERY = 251
 LONG_SAMPLED_EVERY = 31  # of batches, get_many and ranges, which take ten times as long and more
 
 LAST_JOBS = 32
