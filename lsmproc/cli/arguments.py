@@ -8,7 +8,23 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from lsmproc.cli import bench, delete, demo, doctor, dump, get, load, put, repair, scan, stats, stress, top, verify, why
+from lsmproc.cli import (
+    delete,
+    demo,
+    doctor,
+    dump,
+    get,
+    load,
+    put,
+    repair,
+    scan,
+    serve_metrics,
+    stats,
+    stress,
+    top,
+    verify,
+    why,
+)
 from lsmproc.cli.exit_codes import DESCRIPTION
 
 _EPILOG = f"""\
@@ -40,7 +56,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, put, get, delete, scan, load, dump, stats, top, why, verify, repair, doctor, stress, bench):
+    for command in (
+        demo,
+        put,
+        get,
+        delete,
+        scan,
+        load,
+        dump,
+        stats,
+        top,
+        why,
+        serve_metrics,
+        verify,
+        repair,
+        doctor,
+        stress,
+    ):
         command.add_to(commands)
     return parser
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lsmproc.cli.argument_groups import add_command, add_json, add_store
-from lsmproc.cli.exit_codes import FINE, NEGATIVE
+from lsmproc.cli.exit_codes import FINE, NEGATIVE, CannotError
 from lsmproc.cli.store_access import open_to_read
 
 if TYPE_CHECKING:
@@ -36,12 +36,20 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from lsmproc.stall_explanation import explain_closed  # noqa: PLC0415 - not needed to print help
+    from lsmproc.stall_explanation import explain, explain_closed  # noqa: PLC0415 - not needed to print help
+    from lsmproc.store_status import read_status  # noqa: PLC0415 - as above
 
-    with open_to_read(arguments) as store:
-        explanation = explain_closed(store.stats().to_json_dict())
-    if arguments.json:
-        print(json.dumps(explanation.to_json_dict()))
+    status = read_status(arguments.path)
+    if status.owner in {"running", "silent"}:
+        explanation = explain(status.stats)
+    elif status.owner == "unknown":
+        raise CannotError(f"the store {status.path} is {status.text}; explain_stall() in its program tells why")
     else:
-        print(explanation)
+        with open_to_read(arguments) as store:
+            explanation = explain_closed(store.stats().to_json_dict())
+    if arguments.json:
+        head = {"path": status.path, "owner": status.owner, "age_seconds": status.age_seconds}
+        print(json.dumps({**head, **explanation.to_json_dict()}))
+    else:
+        print(f"{status.text}\n{explanation}")
     return NEGATIVE if explanation.stalled else FINE

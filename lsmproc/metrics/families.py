@@ -141,6 +141,7 @@ def _triggers(tree: Tree) -> Iterator[Sample]:
 
 FAMILIES: tuple[Family, ...] = (
     Family("uptime_seconds", "gauge", "Since the store was opened", _at("uptime_seconds")),
+    Family("status_age_seconds", "gauge", "Of the page that was read, from outside", _at("status_age_seconds")),
     # Operations
     Family("put_total", "counter", "Calls of put", _at("writes", "puts")),
     Family("delete_total", "counter", "Calls of delete", _at("writes", "deletes")),

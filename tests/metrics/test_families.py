@@ -35,7 +35,9 @@ def test_names_follow_the_conventions_and_come_once() -> None:
 def test_every_metric_has_samples_once_a_store_is_at_work(store: lsmproc.LSMStore) -> None:
     """A path in the table that the stats do not have would be silence for ever."""
     (look,) = looks_of(store)()
-    assert [] == [family.name for family in FAMILIES if not list(family.of(look)) and "bloom" not in family.name]
+    from_outside = {"status_age_seconds"}
+    silent = {family.name for family in FAMILIES if not list(family.of(look)) and "bloom" not in family.name}
+    assert from_outside == silent
 
 
 def test_metrics_are_the_figures_of_the_stats(store: lsmproc.LSMStore) -> None:
