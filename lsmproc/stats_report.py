@@ -132,24 +132,6 @@ def _limiter(parts: StoreParts) -> LimiterStats:
     )
 
 
-def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:
-    return tuple(
-        WorkerStats(
-            report.name,
-            report.kind,
-            report.pid,
-            report.state.value,
-            report.job,
-            report.restarts,
-            report.jobs_done,
-            report.job_bytes_written,
-            report.job_bytes,
-            report.job_seconds,
-        )
-        for report in parts.env.background.worker_reports()
-    )
-
-
 def _snapshots(parts: StoreParts) -> SnapshotStats:
     sequences = parts.write_path.snapshots
     pinned = parts.tree.pinned_bytes

@@ -9,6 +9,7 @@ import argparse
 from typing import NoReturn
 
 from lsmproc.cli import (
+    bench,
     delete,
     demo,
     doctor,
@@ -72,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
         repair,
         doctor,
         stress,
+        bench,
     ):
         command.add_to(commands)
     return parser

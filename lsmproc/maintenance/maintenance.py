@@ -81,11 +81,7 @@ class Maintenance:
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-<<<<<<< HEAD
-        self._idle = self._closing = False
-=======
         self._idle = self._closing = self._read_only = False
->>>>>>> 3dc87f7 (cli: why and serve-metrics read the page STATUS of open stores)
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._error: Error | None = None
         self._obsolete = ObsoleteEntries(self._call_soon)

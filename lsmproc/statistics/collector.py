@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Primes. A sample costs about two microseconds: below 1 % of so many calls.
 GET_SAMPLED_EVERY = 1021
 WRITE_SAMPLED_EVERY = 251
-LONG_SAMPLED_EVERY = 31  # of batches, get_many and ranges, which take ten times as long and more
+LONG_SAMPLED_EVERY = 61  # of batches, get_many and ranges, which take ten times as long and more
 
 LAST_JOBS = 32
 RECENT_SECONDS = 60.0

@@ -55,7 +55,7 @@ def test_every_operation_is_counted_and_timed(open_store: OpenStore, tiny: dict[
         "batch": (1, 1),
         "get": (600, 1),
         "get_many": (1, 1),
-        "seek": (31, 1),
+        "seek": (61, 1),
         "log_sync": (1, 1),
         "open": (1, 1),
     }.items() <= {name: (each.count, each.samples) for name, each in stats.operations.items()}.items()
