@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from lsmproc.read_view import Entry
     from lsmproc.repair.store_repair import repair_store
     from lsmproc.snapshot import Snapshot
+    from lsmproc.stall_explanation import StallExplanation
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
     from lsmproc.store_status import StoreStatus, read_events, read_status
@@ -85,6 +86,7 @@ __all__ = [
     "ReadOnlyError",
     "RecordTooLargeError",
     "Snapshot",
+    "StallExplanation",
     "Stats",
     "StorageError",
     "StoreStatus",
@@ -118,6 +120,7 @@ _HOMES = {
     "Lag": "lsmproc.follower.follower_stats",
     "LiveFile": "lsmproc.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
+    "StallExplanation": "lsmproc.stall_explanation",
     "Stats": "lsmproc.statistics",
     "OptionChange": "lsmproc.config",
     "StoreStatus": "lsmproc.store_status",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lsmproc.errors import DurabilityError, StorageError, copy_of
 from lsmproc.formats.log_format import HEADER_SIZE, KIND_WAL, LogHeader
+from lsmproc.statistics.latency import Histogram
 
 if TYPE_CHECKING:
     from lsmproc.formats.messages import SegmentEnd
@@ -39,6 +41,8 @@ class LogSegments:
         syncs: how often the log was synced.
         segment_bytes: room that spares are made with; may be changed at any time.
         rotated_bytes: bytes of all segments that were sealed since the opening.
+        sync_times: how long that took.
+        forgotten_bytes: of the segments whose records came into tables since the start.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class LogSegments:
         self.syncs: int = 0
         self.segment_bytes: int = segment_bytes
         self.rotated_bytes: int = 0
+        self.sync_times: Histogram = Histogram()
+        self.forgotten_bytes: int = 0
         self._fs = fs
         self._store_uuid = store_uuid
         self._numbers = numbers
@@ -164,6 +170,7 @@ class LogSegments:
                 raise copy_of(self._failure)
             if wal is not self.current and wal not in self._unsynced:
                 return 0
+            began = time.perf_counter_ns()
             try:
                 self._trusted = False
                 while self._unsynced and self._unsynced[0] is not wal:
@@ -176,12 +183,15 @@ class LogSegments:
                 self._failure = error
                 raise
             self.syncs += 1
+            self.sync_times.record(time.perf_counter_ns() - began)
             self._trusted = True
             return durable_end
 
     def forget(self, ends: Iterable[SegmentEnd]) -> None:
         """Close the segments that end so: their records are durable in a table."""
+        ends = tuple(ends)
         numbers = {end.number for end in ends}
+        self.forgotten_bytes += sum(end.end for end in ends)
         with self._sync_lock:
             for wal in [wal for wal in self._unsynced if wal.number in numbers]:
                 self._unsynced.remove(wal)

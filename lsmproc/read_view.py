@@ -25,6 +25,7 @@ from lsmproc.iterators.short_ranges import PartOf, level_part, memtable_part, me
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
 from lsmproc.protocols import MISSING, Columns, Memtable, MemtableEntry, Missing, Part, TableReader
+from lsmproc.statistics.read_samples import IMMUTABLE_MEMTABLES, MEMTABLE, NOWHERE, ROW_CACHE, ReadSamples
 from lsmproc.storage.row_cache import RowCache
 from lsmproc.storage.version import Version
 
@@ -167,6 +168,38 @@ class ReadView:
         if value is not None:
             self.row_cache.offer(key, value)  # type: ignore[arg-type]
         return value  # type: ignore[return-value]
+
+    def followed_get(self, key: bytes, samples: ReadSamples) -> bytes | None:
+        """As get, and tell ``samples`` where the key was found and what the filters said. Much slower."""
+        for depth, entries in enumerate((self.entries, *self.older_entries)):
+            entry = entries.get(key)
+            if entry is not None:
+                samples.found_in(IMMUTABLE_MEMTABLES if depth else MEMTABLE)
+                return entry[1]  # type: ignore[no-any-return]
+        row = self.row_cache.rows.get(key)
+        if row is not None:
+            samples.found_in(ROW_CACHE)
+            return row
+        key_hash = _hash_of(key)
+        deeper = (level for level, files in enumerate(self.version.levels) if level and files)
+        tables = [(level, readers, bisect_left(keys, key)) for level, (keys, readers, _) in zip(deeper, self._levels)]  # noqa: B905
+        ways = [(0, reader) for reader in self._level0]
+        ways += [(level, readers[index]) for level, readers, index in tables if index < len(readers)]
+        for level, reader in ways:
+            words, word_count = reader.filter
+            mask = _MASKS[key_hash & 4095]
+            if words[(key_hash >> 12 & PLACE_MASK) % word_count] & mask != mask:
+                samples.filtered(level)
+                continue
+            value = reader.find(key, key_hash)
+            samples.passed(level, held=value is not MISSING)
+            if not isinstance(value, Missing):
+                samples.found_in_level(level)
+                if value is not None:
+                    self.row_cache.offer(key, value)
+                return value
+        samples.found_in(NOWHERE)
+        return None
 
     def get_at(self, key: bytes, sequence: int) -> bytes | None:
         """The value of ``key`` as a reader at ``sequence`` sees it. REQUIRES: the view was taken at it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar, overload
@@ -15,6 +16,7 @@ from lsmproc.record_limits import checked_bound, checked_key
 if TYPE_CHECKING:
     from lsmproc.protocols import Columns
     from lsmproc.read_view import Entry
+    from lsmproc.statistics.latency import Histogram
 
 Default = TypeVar("Default")
 
@@ -85,6 +87,29 @@ class Pin:
     def __del__(self) -> None:
         """Let go, if nobody did."""
         self.close()
+
+
+class TimedPin(Pin):
+    """A pin of one range, which tells how long its windows took: the first one of each position, and the others."""
+
+    __slots__ = ("_next_window", "_seek")
+
+    def __init__(self, write_path: Pinnable, seek: Histogram, next_window: Histogram) -> None:
+        """Pin the present state of the store."""
+        self._seek = seek
+        self._next_window = next_window
+        super().__init__(write_path)
+
+    def windows(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Iterator[Columns]:
+        """As Pin.windows."""
+        windows = super().windows(start, stop, reverse, fill_cache)
+        times = self._seek
+        began = time.perf_counter_ns()
+        for window in windows:
+            times.record(time.perf_counter_ns() - began)
+            yield window
+            times = self._next_window
+            began = time.perf_counter_ns()
 
 
 CLOSED_VIEW = ClosedView(lambda: ClosedError("the snapshot or iterator is closed, or its store is"))

@@ -16,6 +16,7 @@ from lsmproc.formats.version_edit import LEVEL_COUNT
 from lsmproc.live_options import change_options
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
 from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.properties import StoreFigures, property_of
 from lsmproc.protocols import MISSING
 from lsmproc.range_sizes import approximate_size
 from lsmproc.record_limits import (
@@ -25,7 +26,8 @@ from lsmproc.record_limits import (
     checked_key,
     checked_value,
 )
-from lsmproc.snapshot import Pin, Snapshot, checked_snapshot, iterate, scan_range
+from lsmproc.snapshot import Pin, Snapshot, TimedPin, checked_snapshot, iterate, scan_range
+from lsmproc.stall_explanation import StallExplanation, explain
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.write_batch import WriteBatch
@@ -68,7 +70,10 @@ class LSMStore:
         check_arguments(config, env, lock_wait_seconds)
         self._parts = parts = StoreParts(config, env, lock_wait_seconds, collect_stats)
         self._write_path = parts.write_path
-        self._statistics = parts.statistics
+        self._statistics = statistics = parts.statistics
+        # See latency.py: most calls take a ticket, one in many is timed.
+        self._puts, self._deletes, self._gets = statistics.put, statistics.delete, statistics.get
+        self._put_tickets, self._get_tickets = self._puts.tickets, self._gets.tickets
         self._syncs = config.wal_sync == "every_write"
         self._path = os.path.abspath(os.fspath(config.data_dir))
         self._finalizer = weakref.finalize(self, close_forgotten, parts, self._path)
@@ -98,21 +103,28 @@ class LSMStore:
             DurabilityError: a sync failed; the store must be opened again before it takes writes.
             BackgroundError: flushes or compactions have failed for good.
         """
-        if type(key) is not bytes or len(key) > MAX_KEY_BYTES:
-            key = checked_key(key)
-        if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
-            value = checked_value(value)
-        if sync or timeout is not None or (sync is None and self._syncs):
-            self._write([key], [value], sync, timeout)
-        else:
-            self._write_path.put(key, value)
+        for _ in self._put_tickets:
+            if type(key) is not bytes or len(key) > MAX_KEY_BYTES:
+                key = checked_key(key)
+            if type(value) is not bytes or len(value) > MAX_VALUE_BYTES:
+                value = checked_value(value)
+            if sync or timeout is not None or (sync is None and self._syncs):
+                self._write([key], [value], sync, timeout)
+            else:
+                self._write_path.put(key, value)
+            return
+        self._put_tickets = self._puts.renew()
+        self._puts.timed(self.put, key, value, sync=sync, timeout=timeout)
 
     def delete(self, key: bytes, *, sync: bool | None = None, timeout: float | None = None) -> None:
         """Remove ``key``; no error if it is not there. Arguments and errors are those of ``put``."""
-        if sync or timeout is not None or (sync is None and self._syncs):
-            self._write([checked_key(key)], [None], sync, timeout)
-        else:
-            self._write_path.put(checked_key(key), None)
+        for _ in self._deletes.tickets:
+            if sync or timeout is not None or (sync is None and self._syncs):
+                self._write([checked_key(key)], [None], sync, timeout)
+            else:
+                self._write_path.put(checked_key(key), None)
+            return
+        self._deletes.timed(self.delete, key, sync=sync, timeout=timeout)
 
     @overload
     def get(self, key: bytes, default: None = None, *, snapshot: Snapshot | None = None) -> bytes | None: ...
@@ -123,19 +135,24 @@ class LSMStore:
 
         Two gets may see the store before and after a batch; a snapshot or ``get_many`` reads one state.
         """
-        self._statistics.gets += 1
+        for _ in self._get_tickets:
+            if snapshot is not None:
+                return checked_snapshot(snapshot, self._write_path).get(key, default)
+            if type(key) is not bytes:
+                key = checked_key(key)
+            view = self._write_path.view
+            entry = view.entries.get(key)
+            if entry is not None:
+                value = entry[1]
+            elif view.older_entries:
+                value = view.get(key)
+            else:
+                value = view.get_from_tables(key)
+            return default if value is None else value
+        self._get_tickets = self._gets.renew()
         if snapshot is not None:
-            return checked_snapshot(snapshot, self._write_path).get(key, default)
-        if type(key) is not bytes:
-            key = checked_key(key)
-        view = self._write_path.view
-        entry = view.entries.get(key)
-        if entry is not None:
-            value = entry[1]
-        elif view.older_entries:
-            value = view.get(key)
-        else:
-            value = view.get_from_tables(key)
+            return self._gets.timed(self.get, key, default, snapshot=snapshot)
+        value = self._gets.timed(self._followed_get, key)
         return default if value is None else value
 
     def peek(self, key: bytes, default: Default) -> bytes | Default | None:
@@ -146,8 +163,13 @@ class LSMStore:
         value = self._write_path.view.peek(checked_key(key))
         if value is MISSING:
             return default
-        self._statistics.gets += 1
+        self._statistics.peeks += 1
         return value  # type: ignore[return-value]
+
+    def _followed_get(self, key: bytes) -> bytes | None:
+        """A get whose way through the sources is counted."""
+        next(self._gets.tickets, None)
+        return self._write_path.view.followed_get(checked_key(key), self._statistics.read_samples)
 
     def get_with_meta(self, key: bytes, *, snapshot: Snapshot | None = None) -> Entry | None:
         """The record of ``key`` with its sequence number and where it was found, or None."""
@@ -157,11 +179,13 @@ class LSMStore:
 
     def get_many(self, keys: Iterable[bytes], default: Any = None) -> list[Any]:
         """The values of ``keys`` in their order, ``default`` for those that are missing; all from one state."""
-        with closing(self._parts.pin()) as pin:
-            get, sequence = pin.view.get_at, pin.sequence
-            values = [get(key if type(key) is bytes else checked_key(key), sequence) for key in keys]
-        self._statistics.gets += len(values)
-        return [default if value is None else value for value in values] if None in values else values
+        for _ in self._statistics.get_many.tickets:
+            with closing(self._parts.pin()) as pin:
+                get, sequence = pin.view.get_at, pin.sequence
+                values = [get(key if type(key) is bytes else checked_key(key), sequence) for key in keys]
+            self._statistics.get_many_keys += len(values)
+            return [default if value is None else value for value in values] if None in values else values
+        return self._statistics.get_many.timed(self.get_many, keys, default)
 
     # Ranges
 
@@ -183,8 +207,7 @@ class LSMStore:
             return checked_snapshot(snapshot, self._write_path).range(
                 start, stop, prefix=prefix, reverse=reverse, fill_cache=fill_cache
             )
-        self._statistics.scans += 1
-        return scan_range(Pin(self._write_path), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
+        return scan_range(self._new_pin(), start, stop, prefix, reverse=reverse, fill_cache=fill_cache)
 
     def iterator(
         self,
@@ -201,9 +224,8 @@ class LSMStore:
         snapshot: Snapshot | None = None,
     ) -> DBIterator:
         """A cursor that moves both ways and seeks, over one implicit snapshot; see DBIterator."""
-        self._statistics.scans += 1
         own = self._write_path
-        pin = self._parts.pin() if snapshot is None else checked_snapshot(snapshot, own).pin_of(own)
+        pin = self._new_pin() if snapshot is None else checked_snapshot(snapshot, own).pin_of(own)
         return iterate(
             pin,
             start,
@@ -218,6 +240,14 @@ class LSMStore:
             on_close=pin.close if snapshot is None else None,
         )
 
+    def _new_pin(self) -> Pin:
+        """The present state for a range; of one range in many the windows are timed."""
+        for _ in self._statistics.range.tickets:
+            return Pin(self._write_path)
+        self._statistics.range.renew()
+        next(self._statistics.range.tickets, None)
+        return TimedPin(self._write_path, self._statistics.seek, self._statistics.next_window)
+
     def snapshot(self) -> Snapshot:
         """The store as it is now, for as long as the snapshot is open."""
         return Snapshot(self._parts.pin())
@@ -226,10 +256,19 @@ class LSMStore:
 
     def write_batch(self, *, sync: bool | None = None, timeout: float | None = None) -> WriteBatch:
         """A batch of writes that are committed together, or discarded if its ``with`` block raises; see ``put``."""
-        return WriteBatch(self._write, sync=sync, timeout=timeout)
+        return WriteBatch(self._write_batch, sync=sync, timeout=timeout)
 
     def _write(self, keys: list[bytes], values: list[bytes | None], sync: bool | None, timeout: float | None) -> None:
         self._write_path.commit(keys, values, sync=self._syncs if sync is None else sync, timeout=timeout)
+
+    def _write_batch(
+        self, keys: list[bytes], values: list[bytes | None], sync: bool | None, timeout: float | None
+    ) -> None:
+        for _ in self._statistics.batch.tickets:
+            self._write(keys, values, sync, timeout)
+            self._statistics.batch_records += len(keys)
+            return
+        self._statistics.batch.timed(self._write_batch, keys, values, sync, timeout)
 
     # As a dict
 
@@ -425,6 +464,24 @@ class LSMStore:
     def stats(self) -> Stats:
         """Figures of everything that goes on; ``format_stats`` prints them."""
         return collect_stats(self._parts)
+
+    def explain_stall(self) -> StallExplanation:
+        """Why writes wait, or that they do not: the backlog, since when, what relieves it, what to change.
+
+        ``str()`` of the answer is for people. Cheap enough to ask in every error handler: it costs one ``stats()``.
+        """
+        return explain(self.stats().to_json_dict())
+
+    @overload
+    def get_property(self, name: str) -> str | None: ...
+    @overload
+    def get_property(self, name: bytes) -> bytes | None: ...
+    def get_property(self, name: Any) -> Any:
+        """A figure by the name that RocksDB or LevelDB gives it, as ``rocksdb.estimate-num-keys``; None if unknown.
+
+        Text, or bytes if the name is bytes; ``lsmproc.properties.property_names()`` lists the names. Raises TypeError.
+        """
+        return property_of(name, lambda: StoreFigures(self.stats(), self.live_files()))
 
     def live_files(self) -> list[LiveFile]:
         """The tables of the store, upper levels first."""

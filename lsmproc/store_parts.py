@@ -82,13 +82,13 @@ class StoreParts:
             env.check(config)
         self.env: Env = env if env is not None else Env.of(config)
         self.statistics: Statistics = Statistics()
+        began = self._synced_at = time.monotonic()
         inline = self.env.kind == "inline"
         self.watch: StoreWatch = StoreWatch(config, ticks=not inline)
         self.controller: WriteController = WriteController(
             controller_options(config), wait_on=self._wait_inline if inline else threading.Condition.wait
         )
         self.picker: CompactionPicker = make_picker(config)
-        self._synced_at = time.monotonic()
         self.closed: bool = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
         self._close_lock = threading.Lock()
@@ -106,16 +106,7 @@ class StoreParts:
             if opened.wal is not None:
                 self.log = self._make_log(opened, opened.wal)
             self.write_path: WritePath = self._make_write_path(opened)
-            self.tree: Tree = Tree(
-                self.fs,
-                self.version_set,
-                self.tables,
-                self.log,
-                self.write_path,
-                self.picker,
-                self.controller,
-                self.watch.publish,
-            )
+            self.tree: Tree = self._make_tree()
             self.maintenance: Maintenance = self._make_maintenance(opened)
             self._begin_service(opened)
         except BaseException:
@@ -124,6 +115,7 @@ class StoreParts:
                 opened.replayed.close()
             self._give_back()
             raise
+        self.statistics.open.record(int((time.monotonic() - began) * 1e9))
         _open_stores().add(self)
 
     def _make_log(self, opened: OpenedDirectory, wal: Wal) -> LogSegments:
@@ -149,6 +141,12 @@ class StoreParts:
             new_memtable=MEMTABLES[self.config.memtable],
             memtable_max_bytes=self.config.memtable_max_bytes,
             on_rotate=self._memtable_rotated,
+        )
+
+    def _make_tree(self) -> Tree:
+        tables, log, write_path = self.tables, self.log, self.write_path
+        return Tree(
+            self.fs, self.version_set, tables, log, write_path, self.picker, self.controller, self.watch.publish
         )
 
     def _make_maintenance(self, opened: OpenedDirectory) -> Maintenance:

@@ -89,6 +89,9 @@ class StallReport:
     waits: int = 0  # writes that waited
     waited_seconds: float = 0.0  # sum over all writers
     timeouts: int = 0  # writes that gave up or refused to wait
+    triggers: dict[StallReason, tuple[int, int, int]] = field(default_factory=dict)  # value, slowdown at, stop at
+    delayed_write_bytes_per_second: int = 0  # the speed that SLOWDOWN leaves to all writers together, else 0
+    trouble: dict[str, Error] = field(default_factory=dict)  # why "flushes" or "compactions" keep failing
 
     def explain(self) -> str:
         """The report in a few sentences, for people."""
@@ -106,24 +109,8 @@ class StallReport:
 
 def stall_of(backlog: Backlog, options: WriteControllerOptions) -> Stall:
     """State, reason and excess for a backlog: those of the cause that is furthest along."""
-    limit = options.max_immutable_memtables
-    causes = (
-        (StallReason.MEMTABLES, backlog.immutable_memtables, limit - 1 if limit > 3 else limit, limit),
-        (
-            StallReason.LEVEL0,
-            backlog.level0_runs,
-            options.level0_slowdown_writes_trigger,
-            options.level0_stop_writes_trigger,
-        ),
-        (
-            StallReason.DEBT,
-            backlog.debt_bytes,
-            options.soft_pending_compaction_bytes,
-            options.hard_pending_compaction_bytes,
-        ),
-    )
     worst = Stall()
-    for reason, value, slowdown, stop in causes:
+    for reason, (value, slowdown, stop) in causes_of(backlog, options).items():
         if value < min(slowdown, stop):
             continue
         excess = 1.0 if value >= stop else (value - slowdown + 1) / (stop - slowdown + 1)
@@ -132,6 +119,24 @@ def stall_of(backlog: Backlog, options: WriteControllerOptions) -> Stall:
             text = f"{reason.value}: {value} (slowdown at {slowdown}, stop at {stop})"
             worst = Stall(state, reason, excess, text)
     return worst
+
+
+def causes_of(backlog: Backlog, options: WriteControllerOptions) -> dict[StallReason, tuple[int, int, int]]:
+    """Each backlog against its triggers: (value, slowdown at, stop at)."""
+    limit = options.max_immutable_memtables
+    return {
+        StallReason.MEMTABLES: (backlog.immutable_memtables, limit - 1 if limit > 3 else limit, limit),
+        StallReason.LEVEL0: (
+            backlog.level0_runs,
+            options.level0_slowdown_writes_trigger,
+            options.level0_stop_writes_trigger,
+        ),
+        StallReason.DEBT: (
+            backlog.debt_bytes,
+            options.soft_pending_compaction_bytes,
+            options.hard_pending_compaction_bytes,
+        ),
+    }
 
 
 def delay_seconds(size_bytes: int, stall: Stall, options: WriteControllerOptions) -> float:
@@ -283,13 +288,20 @@ class WriteController:
                 self._waits,
                 self._waited_seconds,
                 self._timeouts,
+                causes_of(self._backlog, self._options),
+                int(1 / per_byte) if (per_byte := delay_seconds(1, self._stall, self._options)) else 0,
+                self._failing(),
             )
+
+    def _failing(self) -> dict[str, Error]:
+        kinds = {"flushes": StallReason.MEMTABLES, "compactions": StallReason.LEVEL0}
+        return {kind: error for kind, reason in kinds.items() if (error := self._trouble.get(reason)) is not None}
 
     def _wait_until_go(self, deadline: float | None, *, refuse: bool) -> None:
         while self._stall.state is StallState.STOP:
             left = _LONGEST_WAIT_SECONDS if deadline is None else deadline - self._clock()
             if refuse or left <= 0:
-                raise WriteStallTimeout(f"writes are stopped by {self._stall.text}; try again later")
+                raise WriteStallTimeout(_refusal("stopped", self._stall))
             trouble = self._trouble.get(self._stall.reason)
             self._wait_on(self._changed, min(left, _LONGEST_WAIT_SECONDS if trouble is None else _BLOCKED_WAIT_SECONDS))
             self._raise_if_aborted()
@@ -301,7 +313,7 @@ class WriteController:
         due = max(self._next_write_at, now - _SHORTEST_DELAY_SECONDS)
         delay = min(due - now, self._options.max_delay_seconds)
         if delay >= _SHORTEST_DELAY_SECONDS and (refuse or (deadline is not None and now + delay > deadline)):
-            raise WriteStallTimeout(f"writes are slowed down by {self._stall.text}; try again later")
+            raise WriteStallTimeout(_refusal("slowed down", self._stall))
         # This write pays for those before it, and those after it pay for this one: a large batch is not held up for
         # its own size, and what it leaves unpaid is limited.
         due += delay_seconds(size_bytes, self._stall, self._options)
@@ -318,4 +330,14 @@ class WriteController:
             raise self._make_error()
 
 
+def _refusal(how: str, stall: Stall) -> str:
+    return f"writes are {how} by {stall.text}; {_REMEDIES[stall.reason]}; explain_stall() tells more"
+
+
+_REMEDIES = {
+    StallReason.NONE: "try again later",
+    StallReason.MEMTABLES: "try again later, or raise max_immutable_memtables, memtable_max_bytes or flush_workers",
+    StallReason.LEVEL0: "try again later, or raise compaction_workers, the rate limit or level0_stop_writes_trigger",
+    StallReason.DEBT: "try again later, or raise compaction_workers, the rate limit or hard_pending_compaction_bytes",
+}
 _REASONS = (StallReason.MEMTABLES, StallReason.LEVEL0, StallReason.DEBT)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
+from lsmproc.formats.messages import FlushDone, FlushRequest, JobCost, JobFailed, SegmentEnd, TableOptions
 from lsmproc.statistics import (
     CacheStats,
     LevelStats,
@@ -16,6 +18,8 @@ from lsmproc.statistics import (
     WorkerStats,
     format_stats,
 )
+from lsmproc.statistics.collector import LAST_JOBS
+from lsmproc.statistics.latency import Histogram
 
 MEBIBYTE = 1 << 20
 
@@ -98,6 +102,16 @@ def test_the_json_form_is_plain_data_and_stable() -> None:
         "snapshots",
         "background_error",
         "write_amplification",
+        "read_amplification",
+        "space_amplification",
+        "taken_at",
+        "pid",
+        "writes",
+        "operations",
+        "row_cache",
+        "jobs",
+        "compactions_paused",
+        "background_error_kind",
     } == set(tree)
     assert 0.75 == tree["block_cache"]["hit_ratio"]  # type: ignore[index]
     assert 5.5 == tree["levels"][6]["write_amplification"]  # type: ignore[index]
@@ -145,16 +159,77 @@ def test_an_empty_store_has_stats_too() -> None:
     assert "Sum" in format_stats(Stats())
 
 
-def test_the_collector_counts_reads_failures_and_the_time() -> None:
-    """Reads are plain attributes."""
+def test_the_collector_counts_failures_and_the_time() -> None:
+    """By the clock it was given."""
     now = [5.0]
     statistics = Statistics(clock=lambda: now[0])
-    statistics.gets += 2
     statistics.record_failure()
     now[0] = 8.0
-    assert (2, 0) == (
-        statistics.reads.gets,
-        statistics.reads.scans,
-    )
     assert 1 == statistics.failed_jobs
     assert 3.0 == statistics.uptime_seconds
+
+
+def test_amplification_is_told_for_each_level_and_in_all() -> None:
+    """A read may ask every table of level 0 and one of each level below; space is measured by the deepest level."""
+    levels = (LevelStats(0, 3, 30), LevelStats(1), LevelStats(2, 5, 60), LevelStats(3, 9, 300))
+    stats = Stats(levels=levels)
+    assert (5, 1.3) == (stats.read_amplification, stats.space_amplification)
+    plain: Any = stats.to_json_dict()["levels"]
+    assert [3, 0, 1, 1] == [level["read_amplification"] for level in plain]
+    assert [0.1, 0.0, 0.2, 1.0] == [level["space_amplification"] for level in plain]
+    assert (0, 0.0) == (Stats().read_amplification, Stats().space_amplification)
+
+
+REQUEST = FlushRequest(7, 1, "/d", b"", 1, (SegmentEnd(3, 1000, 0, 9),), TableOptions(), paced=False)
+COST = JobCost(10, 9, 1000, 700, 0.5, 0.25, pid=4242, peak_memory_bytes=1 << 20)
+
+
+def test_a_job_is_running_until_it_is_answered_and_counted_if_it_was_done() -> None:
+    """With what the worker told of it; a failed one leaves no trace but that it does not run."""
+    now = [5.0]
+    statistics = Statistics(clock=lambda: now[0])
+    statistics.job_begun(REQUEST)
+    statistics.job_begun(replace(REQUEST, job=8))
+    now[0] = 7.0
+    assert [(7, "flush", 0, 1000, 2.0), (8, "flush", 0, 1000, 2.0)] == [
+        (job.job, job.kind, job.level, job.input_bytes, job.seconds) for job in statistics.jobs.running
+    ]
+    statistics.job_answered(FlushDone(7, 2, (), COST))
+    statistics.job_answered(JobFailed(8, 1, "StorageError", "no", "", retriable=True))
+    jobs = statistics.jobs
+    assert () == jobs.running
+    assert [(7, 2, 9, 700, 0.5, 0.25, 4242, 1 << 20)] == [
+        (
+            each.job,
+            each.attempt,
+            each.records_written,
+            each.bytes_written,
+            each.seconds,
+            each.cpu_seconds,
+            each.pid,
+            each.peak_memory_bytes,
+        )
+        for each in jobs.last
+    ]
+    assert (1, 10, 700, 350.0) == (
+        jobs.flushes.jobs,
+        jobs.flushes.records_read,
+        jobs.flushes.bytes_written,
+        jobs.flushes.recent_bytes_per_second,
+    )
+    assert 0 == jobs.compactions.jobs
+    assert 0.5 == statistics.operations(Histogram())["flush"].max_seconds
+
+
+def test_the_rate_of_jobs_forgets_what_is_longer_ago_than_a_minute() -> None:
+    """And only the last jobs are kept one by one."""
+    now = [0.0]
+    statistics = Statistics(clock=lambda: now[0])
+    for job in range(LAST_JOBS + 8):
+        statistics.job_begun(replace(REQUEST, job=job))
+        statistics.job_answered(FlushDone(job, 1, (), COST))
+        now[0] += 30
+    jobs = statistics.jobs
+    assert (LAST_JOBS, LAST_JOBS + 7) == (len(jobs.last), jobs.last[-1].job)
+    assert 2 * 700 / 60 == jobs.flushes.recent_bytes_per_second
+    assert LAST_JOBS + 8 == jobs.flushes.jobs

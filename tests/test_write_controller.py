@@ -280,3 +280,35 @@ def test_threads_that_wait_are_woken_by_the_change() -> None:
         writer.join(PATIENCE_SECONDS)
     assert 8 == len(waited)
     assert max(waited) < PATIENCE_SECONDS / 2
+
+
+def test_the_report_tells_the_triggers_the_speed_and_what_fails(controller: WriteController) -> None:
+    """28 runs are 9/17 of the way from slow to stopped; a full disk is told of by the kind of work that meets it."""
+    controller.update(SLOWED)
+    error = BackgroundError("no space left")
+    controller.blocked(error, None)
+    report = controller.report()
+    assert {
+        StallReason.MEMTABLES: (0, 3, 4),
+        StallReason.LEVEL0: (28, 20, 36),
+        StallReason.DEBT: (0, 100 * MEBIBYTE, 300 * MEBIBYTE),
+    } == report.triggers
+    assert int(4 * MEBIBYTE * 17 / 9) == pytest.approx(report.delayed_write_bytes_per_second, abs=1)
+    assert {"flushes": error} == report.trouble
+    controller.update(STOPPED)
+    assert 0 == controller.report().delayed_write_bytes_per_second
+
+
+@pytest.mark.parametrize(
+    ("backlog", "text"),
+    [
+        (Backlog(immutable_memtables=4), "stopped by immutable memtables: 4 .* raise max_immutable_memtables"),
+        (STOPPED, "stopped by level 0 runs: 36 .* raise compaction_workers, the rate limit or level0_stop"),
+        (Backlog(debt_bytes=300 * MEBIBYTE), "stopped by compaction debt: .* raise compaction_workers"),
+    ],
+)
+def test_a_refusal_names_the_reason_and_the_remedy(controller: WriteController, backlog: Backlog, text: str) -> None:
+    """What stands in a log is all that is left of it."""
+    controller.update(backlog)
+    with pytest.raises(WriteStallTimeout, match=text):
+        controller.wait(100, refuse=True)

@@ -33,6 +33,7 @@ from lsmproc.formats.messages import (
     Stop,
 )
 from lsmproc.storage.file_system import PosixFileSystem
+from lsmproc.storage.peak_memory import peak_memory_bytes
 from lsmproc.workers.group_signals import ignore_group_signals
 from lsmproc.workers.job_run import Reply, failed, load_runner, run_job
 from lsmproc.workers.log_forwarding import DEBUG, ERROR, LogForwarder
@@ -143,7 +144,8 @@ class _Owner:
     def answer(self, request: FlushRequest | CompactionRequest, reply: Reply) -> None:
         """Send the answer, or why it cannot be sent."""
         if not isinstance(reply, JobFailed):
-            reply = replace(reply, cost=replace(reply.cost, pid=os.getpid()))
+            cost = replace(reply.cost, pid=os.getpid(), peak_memory_bytes=peak_memory_bytes())
+            reply = replace(reply, cost=cost)
         try:
             self._tell_records()
             self.send(reply)

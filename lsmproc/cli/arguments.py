@@ -22,11 +22,13 @@ from lsmproc.cli import (
     put,
     repair,
     scan,
+    serve_metrics,
     shell,
     stats,
     stress,
     top,
     verify,
+    why,
 )
 from lsmproc.cli.exit_codes import DESCRIPTION
 
@@ -39,6 +41,7 @@ examples:
   lsmproc dump records /tmp/store | lsmproc load /tmp/copy
   lsmproc checkpoint /tmp/store /tmp/monday     a copy in a moment, out of hard links
   lsmproc top /tmp/store                        watch an open store: levels, workers, stalls, events
+  lsmproc why /tmp/store                        are writes stalled, by what, and what to change
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
@@ -51,7 +54,7 @@ examples:
 
 _COMMANDS = (
     *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
-    *(info, stats, top, maintenance, verify, repair, doctor, config, stress, bench),
+    *(info, stats, top, why, serve_metrics, maintenance, verify, repair, doctor, config, stress, bench),
 )
 
 

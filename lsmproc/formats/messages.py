@@ -94,6 +94,7 @@ class JobCost:
     seconds: float
     cpu_seconds: float
     pid: int = 0  # of the process that did it, filled in there; 0 where the job ran in the owner
+    peak_memory_bytes: int = 0  # most that this process ever had in memory; 0 if that is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,16 +67,16 @@ class Maintenance:
         clock: Callable[[], float] = time.monotonic,
         publish: Callable[[Event], None] = ignore,
     ) -> None:
-        """Start nothing yet.
+        """Start nothing yet. ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted.
 
-        ``prepare_spare`` allocates the next log segment ahead of its use, if that is wanted; after
-        ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
+        After ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
         """
         self._publish = publish
         self._tree = tree
         self._write_path = write_path
         self._background = background
         self._prepare_spare = prepare_spare
+        self._statistics = statistics
         self._clock = clock
         # Entered by itself and not through its condition, which could not let go of it without memory.
         self._lock = threading.RLock()
@@ -209,6 +209,11 @@ class Maintenance:
             self._compactions.pauses += 1 if paused else -1
         self.wake()
 
+    @property
+    def paused(self) -> bool:
+        """Whether only manual compactions are started."""
+        return self._compactions.pauses > 0
+
     def refuse(self, error: Error) -> None:
         """Do nothing at all, and raise ``error`` when asked to: the store is read-only."""
         self._read_only = True
@@ -299,6 +304,7 @@ class Maintenance:
         /,
     ) -> None:
         """Submit; the answer is dropped once the store closes. See Submit."""
+        self._statistics.job_begun(request)
         self._background.submit(request, priority, lambda reply: self._answer(on_reply, reply))
 
     def _answer(
@@ -307,6 +313,7 @@ class Maintenance:
         reply: FlushDone | CompactionDone | JobFailed,
     ) -> None:
         try:
+            self._statistics.job_answered(reply)
             self._while_open(lambda: on_reply(reply))
         except Exception as error:  # noqa: BLE001 - as in _pass
             # The job would stay under way for ever.

@@ -34,6 +34,11 @@ class RowBudget:
         self._caches: weakref.WeakSet[RowCache] = weakref.WeakSet()
         self._lock = RLock()
 
+    @property
+    def used_bytes(self) -> int:
+        """How much of the budget is taken, about: rows that a flush made useless count until all start over."""
+        return max(0, self.capacity_bytes - self._left)
+
     def make_cache(self) -> RowCache:
         """An empty cache under this budget."""
         cache = RowCache(self)

@@ -37,7 +37,7 @@ from lsmproc.formats.version_edit import FileMetadata
 _U64 = 2**64 - 1
 _FILE = FileMetadata(13, 4096, _U64, _U64, b"a", b"\xff" * 300, 35, 2, 1, _U64, 4000)
 _OPTIONS = TableOptions("plain", 8192, "zstd", "none", 16, 1 << 30)
-_COST = JobCost(10, 9, 8, 7, 0.5, 0.25, 4321)
+_COST = JobCost(10, 9, 8, 7, 0.5, 0.25, 4321, 1 << 33)
 
 MESSAGES: list[Message] = [
     FlushRequest(1, 2, "/data/ä", b"\x00" * 16, 3, (SegmentEnd(4, 5, 6, _U64), SegmentEnd(5, 0, 0, 0)), _OPTIONS, True),
@@ -90,10 +90,11 @@ def test_the_bytes_of_a_message_do_not_change() -> None:
         [8, 1],
         [5, None],
         [1, *[0] * 13],
-        [2, 1, 1, [["name", [1, 2]]], [0, 0, 0, 0, 0.0, 0.0, 1]],
-        [2, 1, 1, 5, [0, 0, 0, 0, 0.0, 0.0, 1]],
+        [2, 1, 1, [["name", [1, 2]]], [0, 0, 0, 0, 0.0, 0.0, 0, 0]],
+        [2, 1, 1, 5, [0, 0, 0, 0, 0.0, 0.0, 0, 0]],
         [2, 1, 1, [], [0, 0, 0, 0, 0.0, 0.0]],
-        [2, 1, 1, [], [0, 0, 0, 0, "0", 0.0, 1]],
+        [2, 1, 1, [], [0, 0, 0, 0, "0", 0.0, 0, 0]],
+        [2, 1, 1, [], [0, 0, 0, 0, 0.0, 0.0, 0, -1]],
     ],
     ids=repr,
 )

@@ -34,7 +34,7 @@ from tests.hostile.mutation import NUMBERS, changed_bytes, changed_tree, nested,
 Case = Callable[[Random], bool]
 
 FILE = FileMetadata(13, 4096, 1 << 63, 5, b"a", b"z", 35, 2, 1, 9, 4000)
-COST = JobCost(10, 9, 8, 7, 0.5, 0.25)
+COST = JobCost(10, 9, 8, 7, 0.5, 0.25, 4321, 1 << 33)
 OUTPUTS = (JobOutput("tmp/3-1-2-0.sst", FILE),) * 3
 MESSAGES: list[Message] = [
     FlushRequest(1, 2, "/d", bytes(16), 3, (SegmentEnd(4, 5, 6, 7),), TableOptions(), paced=True),

@@ -96,3 +96,60 @@ def test_a_compaction_that_takes_too_long_is_a_timeout(open_store: OpenStore) ->
     store.wait_idle(WAIT_SECONDS)
     assert {0} != {table.level for table in store.live_files()}
     assert 0 == store.stats().levels[0].files
+
+
+def test_a_stall_is_explained_while_it_lasts_and_a_write_may_refuse_it(
+    open_store: OpenStore, eventually: Eventually, tiny: dict[str, Any]
+) -> None:
+    """A write that refuses to wait raises at once, with the reason and the remedy; explain_stall tells the rest."""
+    triggers = {"level0_slowdown_writes_trigger": 3, "level0_stop_writes_trigger": 4}
+    store = open_store(background="thread", **tiny | triggers)
+    assert not store.explain_stall().stalled
+    with store.background_paused():
+        refused: lsmproc.WriteStallTimeout | None = None
+        for number in range(200):
+            try:
+                store.put(b"%03d" % number, b"v" * 100, timeout=0)
+            except lsmproc.WriteStallTimeout as error:
+                refused = error
+                if "stopped" in str(error):
+                    break
+            eventually(lambda: not store.stats().immutable_memtables.count, WAIT_SECONDS, "flushes")
+        assert refused is not None
+        assert "stopped by level 0 runs: 4 (slowdown at 3, stop at 4)" in str(refused)
+        assert "raise compaction_workers, the rate limit or level0_stop_writes_trigger" in str(refused)
+        began = time.monotonic()
+        with pytest.raises(lsmproc.WriteStallTimeout, match="level 0 runs"):
+            store.put(b"k", b"v", timeout=0.05)
+        with pytest.raises(lsmproc.WriteStallTimeout, match="level 0 runs"):
+            store.delete(b"k", timeout=0)
+        with pytest.raises(lsmproc.WriteStallTimeout, match="level 0 runs"):
+            with store.write_batch(timeout=0) as batch:
+                batch.delete(b"k")
+        assert time.monotonic() - began < 5.0
+        explanation = store.explain_stall()
+        assert ("stop", True) == (explanation.state, explanation.stalled)
+        assert ["level 0 runs", "compactions paused"] == [finding.condition for finding in explanation.findings]
+        assert "level 0 has 4 runs, and writes stop at 4" in str(explanation)
+        assert "change: background_paused() = leave the block" in str(explanation)
+    store.wait_idle(WAIT_SECONDS)
+    store.put(b"k", b"v", timeout=0)
+    assert not store.explain_stall().stalled
+
+
+def test_a_limiter_that_stalls_writes_is_named(
+    open_store: OpenStore, eventually: Eventually, tiny: dict[str, Any]
+) -> None:
+    """The flush that would relieve them waits for its bytes; a higher rate ends it."""
+    options = tiny | {"max_immutable_memtables": 2, "compression": "none"}
+    store = open_store(background="thread", rate_limit_bytes_per_sec=1024, **options)
+    with pytest.raises(lsmproc.WriteStallTimeout, match="raise max_immutable_memtables"):
+        for number in range(200):
+            store.put(b"%03d" % number, b"v" * 100, timeout=0)
+    eventually(lambda: any(each.worker for each in store.explain_stall().relief), WAIT_SECONDS, "no flush runs")
+    explanation = store.explain_stall()
+    assert ["immutable memtables", "rate limit"] == [finding.condition for finding in explanation.findings]
+    assert {"flush"} == {relief.kind for relief in explanation.relief}
+    assert "rate_limit_bytes_per_sec" in [remedy.setting for remedy in explanation.remedies]
+    store.env.rate_limiter.set_rate(None)
+    eventually(lambda: not store.explain_stall().stalled, WAIT_SECONDS, "still stalled")
