@@ -14,6 +14,7 @@ TOP_LEVEL = {
     "CONTRIBUTING.md",
     "DURABILITY.md",
     "LICENSE",
+    "MIGRATION.md",
     "README.md",
     "SECURITY.md",
     "bench",
