@@ -72,8 +72,7 @@ class Maintenance:
         After ``idle_after_seconds`` without a write ``tick_idle`` finds work that nothing asks for.
         """
         self._publish = publish
-        self._tree = tree
-        self._write_path = write_path
+        self._tree, self._write_path = tree, write_path
         self._background = background
         self._prepare_spare = prepare_spare
         self._statistics = statistics
