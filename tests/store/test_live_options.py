@@ -28,9 +28,9 @@ def fill(db: lsmproc.LSMStore, count: int, size: int = 50) -> None:
 def test_what_changed_is_returned_recorded_and_told_of(open_store: OpenStore) -> None:
     """What had that value already has not changed; the next opening finds what was in force last."""
     with open_store() as db:
-        changed = db.set_options(memtable_max_bytes="4MiB", level0_compaction_trigger=4, wal_sync="every_write")
+        changed = db.set_options(memtable_max_bytes="4MiB", level0_compaction_trigger=6, wal_sync="every_write")
         assert (
-            OptionChange("memtable_max_bytes", '"32MiB"', '"4MiB"'),
+            OptionChange("memtable_max_bytes", '"16MiB"', '"4MiB"'),
             OptionChange("wal_sync", '"interval"', '"every_write"'),
         ) == changed
         assert (4 << 20, "every_write", True) == (
