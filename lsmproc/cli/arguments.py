@@ -27,6 +27,7 @@ from lsmproc.cli import (
     stats,
     stress,
     top,
+    tune,
     verify,
     why,
 )
@@ -42,6 +43,7 @@ examples:
   lsmproc checkpoint /tmp/store /tmp/monday     a copy in a moment, out of hard links
   lsmproc top /tmp/store                        watch an open store: levels, workers, stalls, events
   lsmproc why /tmp/store                        are writes stalled, by what, and what to change
+  lsmproc tune /tmp/store                       which settings to change, by what it has done
   lsmproc verify /tmp/store                     read every checksum, change nothing
   lsmproc repair /tmp/store --into /tmp/new     a new store from all that is sound
   lsmproc doctor /tmp/store                     is the machine fit for a store there
@@ -54,7 +56,7 @@ examples:
 
 _COMMANDS = (
     *(demo, put, get, delete, scan, shell, load, dump, dump.wal, dump.sst, dump.manifest),
-    *(info, stats, top, why, serve_metrics, maintenance, verify, repair, doctor, config, stress, bench),
+    *(info, stats, top, why, tune, serve_metrics, maintenance, verify, repair, doctor, config, stress, bench),
 )
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "stats",
     "top",
     "why",
+    "tune",
     "serve-metrics",
     "verify",
     "repair",

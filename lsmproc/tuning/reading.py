@@ -1,0 +1,46 @@
+"""Reads the History of a store from its files, without its lock: STATUS, LOG, and the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+
+from lsmproc.config import LSMConfig
+from lsmproc.storage.memory_limit import memory_limit
+from lsmproc.store_status import read_events, read_status
+from lsmproc.tuning.history import History, event_time, events_to_judge, settings_changed
+
+
+def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seconds: float = 600.0) -> History:
+    """What the store in ``path``, which works with ``config``, has done in its last ``window_seconds`` of work.
+
+    Writes nothing; the store may be open elsewhere. Raises NotAStoreError, StorageError.
+    """
+    status = read_status(path)
+    events = list(read_events(path))
+    written = status.page.get("written_ns")
+    newest = event_time(events[-1]) if events else 0.0
+    end = max(newest, written / 1e9 if isinstance(written, int) else 0.0)
+    kept, span = events_to_judge(events, end, window_seconds)
+    return History(
+        config=config,
+        stats=status.stats,
+        events=kept,
+        end=end,
+        span_seconds=span,
+        changed=settings_changed(events),
+        cpus=_cpus(),
+        memory_bytes=_memory_bytes(),
+    )
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_bytes() -> int | None:
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return memory_limit()
+    limit = memory_limit()
+    return whole if limit is None else min(whole, limit)
