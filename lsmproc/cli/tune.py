@@ -69,7 +69,7 @@ def _window(text: str) -> int:
     from lsmproc.config.units import parse_seconds  # noqa: PLC0415 - not needed to print help
 
     try:
-        seconds = parse_seconds(text)
+        seconds = parse_seconds(f"{text}in" if text.endswith("m") else text)  # 10m is how people write it here
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
     if seconds < 1:

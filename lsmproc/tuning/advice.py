@@ -29,7 +29,8 @@ class Finding:
     rule: str
     evidence: Evidence
     suggestion: Suggestion
-    changes: tuple[Change, ...] = ()  # without those that an earlier finding makes
+    changes: tuple[Change, ...] = ()  # all that are suggested, or none
+    waits_for: str = ""  # an earlier finding that changes one of the same settings: this one may be gone with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,16 @@ def advise(history: History, rules: Sequence[Rule] = RULES) -> Advice:
         if rule.sums and history.changed.intersection(suggestion.values):
             held_back.append(rule.name)
             continue
-        fresh = {name: value for name, value in suggestion.values.items() if name not in values}
-        changed = _changed(config, fresh)
-        if changed is not None:
-            config, values = changed, values | fresh
-        else:
-            fresh = {}
-        findings.append(Finding(rule.name, evidence, suggestion, changes(history.config, fresh)))
+        taken = values.keys() & suggestion.values.keys()
+        changed = None if taken else _changed(config, suggestion.values)
+        fresh = dict(suggestion.values) if changed is not None else {}
+        config, values = changed or config, values | fresh
+        waits_for = next((each.rule for each in findings if taken & each.suggestion.values.keys()), "")
+        findings.append(Finding(rule.name, evidence, suggestion, _changes(history.config, fresh), waits_for))
     return Advice(history, tuple(findings), config, values, tuple(held_back))
 
 
-def changes(config: LSMConfig, values: Mapping[str, object]) -> tuple[Change, ...]:
+def _changes(config: LSMConfig, values: Mapping[str, object]) -> tuple[Change, ...]:
     """What is new in ``values``, as people write settings."""
     options: dict[str, Any] = {each.name: each.metadata["option"] for each in fields(config)}
     return tuple(

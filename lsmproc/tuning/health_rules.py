@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lsmproc.statistics.size_text import size_text
 from lsmproc.tuning.history import History, number
 from lsmproc.tuning.rule import Evidence, Rule, Suggestion
 
@@ -78,8 +79,8 @@ def _pinned(history: History) -> Evidence | None:
     if pinned < max(_LEAST_PINNED, _PINNED_SHARE * history.table_bytes) or age < _OLD_SNAPSHOT_SECONDS or not count:
         return None
     text = (
-        f"{count:.0f} snapshots or iterators, the oldest open for {age:.0f} s, keep {pinned / _MEBIBYTE:.1f} MiB of "
-        f"tables from being deleted, beside {history.table_bytes / _MEBIBYTE:.1f} MiB that are needed"
+        f"{count:.0f} snapshots or iterators, the oldest open for {age:.0f} s, keep {size_text(pinned)} of "
+        f"tables from being deleted, beside {size_text(history.table_bytes)} that are needed"
     )
     return Evidence(text, {"pinned_bytes": pinned, "count": count, "oldest_age_seconds": age}, age)
 

@@ -184,7 +184,7 @@ def settings_changed(events: Iterable[Tree]) -> frozenset[str]:
 
 def _stalls_of(events: list[Tree], reason: str, end: float, span: float) -> StallSums:
     times, seconds = 0, {"slowdown": 0.0, "stop": 0.0}
-    for event, following in zip(events, [*events[1:], None], strict=True):
+    for event, following in zip(events, [*events, None][1:], strict=True):
         if event.get("reason") != reason or event.get("after") not in seconds:
             continue
         times += event.get("before") == "normal"

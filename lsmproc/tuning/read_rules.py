@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lsmproc.statistics.size_text import size_text
 from lsmproc.tuning.history import History, number
 from lsmproc.tuning.rule import Evidence, Rule, Suggestion
 
@@ -9,6 +10,9 @@ _MEBIBYTE = 1 << 20
 _LEAST_LOOKUPS = 5_000
 _GOOD_HIT_RATIO = 0.8
 _FULL = 0.85  # of its limit: a cache that still fills has not shown what it can do
+_USUAL_MEMORY = 8 << 30  # where the machine does not tell
+_UNCOMPRESSED = 3  # times the bytes of tables: compressed records and what a block costs in memory
+_LITTLE = 32  # one part in so many of the memory may hold all there is
 _MEMORY_SHARE = 4  # one part in so many of the memory, at most, is suggested for a cache
 _LEAST_SAMPLES = 100  # reads whose way was followed; one in about a thousand is
 _ROW_HITS = (0.2, 0.8)  # below, the keys are too many to be kept; above, they are kept
@@ -34,29 +38,29 @@ def _cache_misses(history: History) -> Evidence | None:
         return None
     ratio = hits / lookups
     text = (
-        f"{ratio:.0%} of {lookups:,.0f} lookups of blocks hit the cache of {limit / _MEBIBYTE:.1f} MiB, which is full; "
-        f"tables have {history.table_bytes / _MEBIBYTE:.1f} MiB"
+        f"{ratio:.0%} of {lookups:,.0f} lookups of blocks hit the cache of {size_text(limit)}, which is full; "
+        f"tables have {size_text(history.table_bytes)}"
     )
     figures = {"hit_ratio": ratio, "lookups": lookups, "limit_bytes": limit, "table_bytes": history.table_bytes}
     return Evidence(text, figures, history.uptime_seconds)
 
 
 def _larger_cache_bytes(history: History) -> int:
-    """Four times the cache, but no more than all blocks uncompressed, nor a fair part of the memory."""
-    limit = history.figure("block_cache", "limit_bytes")
-    most = (history.memory_bytes or 8 << 30) // _MEMORY_SHARE
-    wanted = min(max(4 * limit, _MEBIBYTE), max(4 * history.table_bytes, 2 * limit), most)
-    return -(-int(wanted) // _MEBIBYTE) * _MEBIBYTE
+    """For all blocks, uncompressed, where that is little; or four times of what it is. Never a large part of memory."""
+    limit, memory = history.figure("block_cache", "limit_bytes"), history.memory_bytes or _USUAL_MEMORY
+    everything = _UNCOMPRESSED * history.table_bytes
+    wanted = everything if everything <= memory // _LITTLE else min(4 * limit, everything)
+    return -(-int(min(wanted, memory // _MEMORY_SHARE)) // _MEBIBYTE) * _MEBIBYTE
 
 
 def _larger_cache(history: History) -> Suggestion:
     size = _larger_cache_bytes(history)
-    more = (size - int(history.figure("block_cache", "limit_bytes"))) // _MEBIBYTE
+    more = size_text(size - history.figure("block_cache", "limit_bytes"))
     return Suggestion(
         action="keep more blocks in memory",
         values={"block_cache_bytes": size},
         effect="reads of warm keys decode no block; keys that are asked for once gain nothing",
-        risk=f"up to {more} MiB more memory in the owner",
+        risk=f"up to {more} more memory in the owner",
     )
 
 
@@ -77,7 +81,7 @@ def _rows_missing(history: History) -> Evidence | None:
     low, high = _ROW_HITS
     if samples < _LEAST_SAMPLES or used < _FULL * limit or not low <= ratio < high:
         return None
-    text = f"{ratio:.0%} of {samples:.0f} sampled reads hit the row cache of {limit / _MEBIBYTE:.1f} MiB, which is full"
+    text = f"{ratio:.0%} of {samples:.0f} sampled reads hit the row cache of {size_text(limit)}, which is full"
     return Evidence(text, {"hit_ratio": ratio, "samples": samples, "limit_bytes": limit}, history.uptime_seconds)
 
 
@@ -88,7 +92,7 @@ def _more_rows(history: History) -> Suggestion:
         action="keep more single records in memory",
         values={"row_cache_bytes": size},
         effect="a hit takes a fifth of the time that a cached block takes",
-        risk=f"{(size - limit) // _MEBIBYTE} MiB more memory in the owner; each flush empties it",
+        risk=f"{size_text(size - limit)} more memory in the owner; each flush empties it",
     )
 
 

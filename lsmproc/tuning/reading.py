@@ -7,7 +7,7 @@ import os
 from lsmproc.config import LSMConfig
 from lsmproc.storage.memory_limit import memory_limit
 from lsmproc.store_status import read_events, read_status
-from lsmproc.tuning.history import History, event_time, events_to_judge, settings_changed
+from lsmproc.tuning.history import History, event_time, events_to_judge, number, settings_changed
 
 
 def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seconds: float = 600.0) -> History:
@@ -17,13 +17,15 @@ def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seco
     """
     status = read_status(path)
     events = list(read_events(path))
-    written = status.page.get("written_ns")
     newest = event_time(events[-1]) if events else 0.0
-    end = max(newest, written / 1e9 if isinstance(written, int) else 0.0)
+    opened = max((event_time(event) for event in events if event.get("event") == "store_opened"), default=0.0)
+    written = number(status.page, "written_ns") / 1e9
+    end = max(newest, written)
     kept, span = events_to_judge(events, end, window_seconds)
     return History(
         config=config,
-        stats=status.stats,
+        # A page from before the last opening tells of an owner with other settings, perhaps.
+        stats=status.stats if written >= opened else {},
         events=kept,
         end=end,
         span_seconds=span,

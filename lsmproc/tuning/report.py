@@ -72,6 +72,8 @@ def _paragraph(number: int, finding: Finding) -> str:
     lines = [f"{number}. {finding.rule}: {evidence.text} (in {evidence.seconds:.0f} s)"]
     lines.append(f"   do:     {suggestion.action}")
     lines += [f"   change: {each.setting} from {each.before} to {each.after}" for each in finding.changes]
+    if finding.waits_for:
+        lines.append(f"   change: none yet; {finding.waits_for} changes the same settings: follow it and look again")
     lines += [f"   effect: {suggestion.effect}", f"   risk:   {suggestion.risk}", ""]
     return "\n".join(lines)
 
@@ -83,6 +85,7 @@ def _tree(finding: Finding) -> dict[str, Any]:
         "evidence": {"text": evidence.text, "seconds": evidence.seconds, "figures": dict(evidence.figures)},
         "action": suggestion.action,
         "changes": [{"setting": each.setting, "from": each.before, "to": each.after} for each in finding.changes],
+        "waits_for": finding.waits_for,
         "effect": suggestion.effect,
         "risk": suggestion.risk,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lsmproc.statistics.size_text import size_text
 from lsmproc.tuning.history import History
 from lsmproc.tuning.rule import Evidence, Rule, Suggestion
 
@@ -40,12 +41,12 @@ def _more_memtables(history: History) -> Suggestion:
     if history.busy_share("flushes") >= _BUSY and history.free_cpus:
         values = {"flush_workers": config.flush_workers + 1, **values}
         action = "flush with one worker more, and let more memtables wait"
-    memory = config.max_immutable_memtables * config.memtable_max_bytes * 3 // _MEBIBYTE
+    memory = size_text(config.max_immutable_memtables * config.memtable_max_bytes * 3)
     return Suggestion(
         action=action,
         values=values,
         effect="bursts of twice the length pass without a stall",
-        risk=f"up to {memory} MiB more memory with small values, and a longer recovery",
+        risk=f"up to {memory} more memory with small values, and a longer recovery",
     )
 
 
@@ -82,20 +83,20 @@ def _more_debt(history: History) -> Suggestion:
             "hard_pending_compaction_bytes": 2 * config.hard_pending_compaction_bytes,
         },
         effect="bursts of twice the size pass without a stall; a load that never pauses is only stalled later",
-        risk=f"up to {config.hard_pending_compaction_bytes // _MEBIBYTE:,} MiB more disk, and a larger tree to read",
+        risk=f"up to {size_text(config.hard_pending_compaction_bytes)} more disk, and a larger tree to read",
     )
 
 
 def _limiter_holds_back(history: History) -> Evidence | None:
-    waits = max((history.stalls("immutable memtables").share, 0.0))
+    waits = history.stalls("immutable memtables").share
     if not history.limiter_saturated or not (history.behind or waits):
         return None
     rate, share = history.figure("limiter", "bytes_per_second"), history.limiter_share
     runs, debt = history.level0_runs, history.figure("compaction_debt_bytes")
     waited = history.figure("limiter", "waited_seconds")
     text = (
-        f"{share:.0%} of the rate limit of {rate / _MEBIBYTE:.2f} MiB/s is taken, jobs waited {waited:.1f} s for it, "
-        f"level 0 has {runs} runs and compactions are behind by {debt / _MEBIBYTE:.1f} MiB"
+        f"{share:.0%} of the rate limit of {size_text(rate)}/s is taken, jobs waited {waited:.1f} s for it, "
+        f"level 0 has {runs} runs and compactions are behind by {size_text(debt)}"
     )
     figures = {"share": share, "waited_seconds": waited, "level0_runs": runs, "compaction_debt_bytes": debt}
     return Evidence(text, {"bytes_per_second": rate, **figures}, history.uptime_seconds)
@@ -134,7 +135,7 @@ def _start_earlier(history: History) -> Suggestion:
             risk="none but their load",
         )
     trigger = max(2, config.level0_slowdown_writes_trigger // 4)
-    if config.level0_compaction_trigger > trigger:
+    if config.level0_compaction_trigger > 2 * trigger:
         return Suggestion(
             action="compact level 0 earlier",
             values={"level0_compaction_trigger": trigger},
@@ -191,11 +192,13 @@ def _as_many_as_cores(history: History) -> Suggestion:
     )
 
 
-STALL_RULES = (
+WORKER_RULES = (
     Rule("limiter-saturated", _limiter_holds_back, _higher_rate, sums=True),
     Rule("workers-idle", _idle_workers, _start_earlier),
     Rule("workers-short", _workers_short, _one_worker_more),
     Rule("workers-above-cores", _workers_above_cores, _as_many_as_cores),
+)
+STALL_RULES = (
     Rule("stall-memtables", _memtables_stall, _more_memtables),
     Rule("stall-level0", _level0_stalls, _larger_level0),
     Rule("stall-debt", _debt_stalls, _more_debt),

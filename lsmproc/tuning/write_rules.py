@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lsmproc.statistics.size_text import size_text
 from lsmproc.tuning.history import History, number
 from lsmproc.tuning.rule import Evidence, Rule, Suggestion
 
@@ -33,7 +34,7 @@ def _small_memtable(history: History) -> Evidence | None:
         return None
     if history.config.memtable_max_bytes >= _LARGEST_MEMTABLE:
         return None
-    text = f"{flushes} flushes of {size / flushes / _MEBIBYTE:.2f} MiB each: {per_minute:.0f} in a minute"
+    text = f"{flushes} flushes of {size_text(size / flushes)} each: {per_minute:.0f} in a minute"
     return Evidence(text, {"flushes": flushes, "bytes": size, "per_minute": per_minute}, span)
 
 
@@ -52,7 +53,7 @@ def _larger_memtable(history: History) -> Suggestion:
         action="flush larger memtables less often",
         values=values,
         effect="fewer tables in level 0, fewer and larger compactions, fewer bytes written for each byte",
-        risk=f"up to {3 * size // _MEBIBYTE} MiB for each memtable with small values; a longer recovery",
+        risk=f"up to {size_text(3 * size)} for each memtable with small values; a longer recovery",
     )
 
 
@@ -86,8 +87,8 @@ def _level_mismatch(history: History) -> Evidence | None:
         return None
     amplification = history.figure("levels", 1, "write_amplification")
     text = (
-        f"level 0 brings {brought / _MEBIBYTE:.2f} MiB at once, the target of level 1 is "
-        f"{config.level_base_bytes / _MEBIBYTE:.2f} MiB; {used / _MEBIBYTE:.1f} MiB were written to level 1, "
+        f"level 0 brings {size_text(brought)} at once, the target of level 1 is "
+        f"{size_text(config.level_base_bytes)}; {size_text(used)} were written to level 1, "
         f"{amplification:.1f} for each byte that came"
     )
     figures = {"level0_bytes": brought, "level1_bytes": config.level_base_bytes, "amplification": amplification}
@@ -111,7 +112,7 @@ def _much_space(history: History) -> Evidence | None:
     small = size < 2 * max(config.level0_compaction_trigger * config.memtable_max_bytes, config.sstable_max_bytes)
     if amplification <= _SPACE_AMPLIFICATION or small or pinned > size / 4:
         return None
-    text = f"tables take {size / _MEBIBYTE:,.1f} MiB, {amplification:.1f} times the deepest level"
+    text = f"tables take {size_text(size)}, {amplification:.1f} times the deepest level"
     return Evidence(text, {"space_amplification": amplification, "bytes": size}, history.uptime_seconds)
 
 
@@ -134,8 +135,8 @@ def _next_power_of_two(size: int) -> int:
     return 1 << max(0, size - 1).bit_length()
 
 
+FLUSH_RULES = (Rule("memtable-small", _small_memtable, _larger_memtable),)
 WRITE_RULES = (
-    Rule("memtable-small", _small_memtable, _larger_memtable),
     Rule("log-sync-slow", _slow_syncs, _fewer_syncs, sums=True),
     Rule("level-ratio", _level_mismatch, _levels_of_one_size, sums=True),
     Rule("space-amplification", _much_space, _less_space),
