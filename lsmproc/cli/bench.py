@@ -15,6 +15,7 @@ lsmproc bench --num 100k --only fill
 lsmproc bench --num 1M --reads 200k --json small.json --html small.html
 lsmproc bench --num 1M --reads 200k --json small.json --html small.html --resume
 lsmproc bench --show small.json --against older.json
+lsmproc bench --config app.toml --config tuned.toml --only read
 lsmproc bench sizes --counts 100k,1M --html sizes.html
 lsmproc bench micro --only tables
 """

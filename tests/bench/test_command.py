@@ -177,14 +177,14 @@ def test_a_peer_that_is_not_installed_is_told_of(
     """A table without the fastest peer would look like a victory."""
     monkeypatch.setattr(options, "installed", lambda name: name != "plyvel")
     told: list[str] = []
-    parsed = Namespace(systems="lsmproc,plyvel")
+    parsed = Namespace(systems="lsmproc,plyvel", config=None)
     assert ["lsmproc"] == options.systems_of(parsed, told.append)
     assert (
         'NOT MEASURED, because not installed: plyvel. To compare with all peers: pip install "lsmproc[bench]"'
         in told[0]
     )
     with pytest.raises(OptionError, match="none of the systems plyvel is installed"):
-        options.systems_of(Namespace(systems="plyvel"), told.append)
+        options.systems_of(Namespace(systems="plyvel", config=None), told.append)
 
 
 @pytest.mark.parametrize(
@@ -268,3 +268,28 @@ class _Tags(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert tag == self.open.pop()
+
+
+def test_two_files_of_settings_are_two_systems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before and after a change in one run: the last is told to be so many times better than the first."""
+    (tmp_path / "app.toml").write_text('background = "inline"\nmemtable_max_bytes = "64KiB"\n')
+    (tmp_path / "tuned.toml").write_text('background = "inline"\nmemtable_max_bytes = "8MiB"\n')
+    run = ["--num", "300", "--rounds", "1", "--workloads", "fillrandom", "--json", str(tmp_path / "run.json")]
+    files = ["--config", str(tmp_path / "app.toml"), "--config", str(tmp_path / "tuned.toml")]
+    assert 0 == main([*run, *files, "--dir", str(tmp_path)])
+    saved = json.loads((tmp_path / "run.json").read_text())
+    assert {"lsmproc:app", "lsmproc:tuned"} == set(saved["systems"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  lsmproc:")]
+    assert [("lsmproc:app", True), ("lsmproc:tuned", False)] == [(row[0], row[-1].endswith("x")) for row in rows]
+
+
+def test_a_file_of_settings_with_mistakes_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all of them, and their lines."""
+    (tmp_path / "bad.toml").write_text("memtable_max_bites = 1\nflush_workers = 0\n")
+    assert 2 == main(["--config", str(tmp_path / "bad.toml")])
+    told = capsys.readouterr().err
+    assert "bad.toml:1: unknown setting" in told
+    assert "bad.toml:2: flush_workers" in told
+    assert 2 == main(["--config", str(tmp_path / "nothing.toml")])
