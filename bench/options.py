@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lsmproc.bench.errors import OptionError
 from lsmproc.bench.settings import Settings
-from lsmproc.bench.systems import EXTRA, NAMES, OURS, installed
+from lsmproc.bench.systems import EXTRA, NAMES, configured, installed, is_ours
 
 DEFAULT_ROUNDS = 3
 DEFAULT_COUNTS = (100_000, 1_000_000, 5_000_000)
@@ -29,7 +29,20 @@ _TABLE = ("num", "reads", "threads", "batch_size", "seek_nexts", "write_rate", "
 WHAT: dict[str, tuple[str, tuple[str, ...]]] = {
     "table": (
         "the workloads of db_bench and YCSB, lsmproc beside its peers (the default)",
-        (*_STORE, *_PLACE, *_TABLE, "systems", "workloads", "only", "html", "resume", "against", "show", "list"),
+        (
+            *_STORE,
+            *_PLACE,
+            *_TABLE,
+            "config",
+            "systems",
+            "workloads",
+            "only",
+            "html",
+            "resume",
+            "against",
+            "show",
+            "list",
+        ),
     ),
     "sizes": (
         "cost against size: time, memory and write amplification of stores of growing size",
@@ -88,6 +101,12 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--rounds", type=number, metavar="N", help=f"how often everything is measured [{DEFAULT_ROUNDS}]")
     add("--systems", metavar="NAME,...", help=f"of {', '.join(NAMES)} [all that are installed]")
+    add(
+        "--config",
+        metavar="FILE",
+        action="append",
+        help="lsmproc with this file of settings, and nothing else; given twice, the two are compared",
+    )
     add("--workloads", metavar="NAME,...", help="see --list [all]")
     add("--only", metavar="TEXT", help="what has this text in its name")
     add("--counts", metavar="N,...", help="records of the stores of sizes [100k,1M,5M]")
@@ -125,8 +144,22 @@ def check(options: argparse.Namespace) -> None:
         raise OptionError("--resume goes on with the results in --json FILE: name it")
     if options.dir and not Path(options.dir).is_dir():
         raise OptionError(f"--dir {options.dir}: there is no such directory")
+    for file in options.config or ():
+        _check_config(file)
     if options.rounds is not None and options.rounds < 1:
         raise OptionError("--rounds must be at least 1")
+
+
+def _check_config(file: str) -> None:
+    from lsmproc.config import LSMConfig  # noqa: PLC0415 - most runs name no file
+    from lsmproc.errors import ConfigError  # noqa: PLC0415 - the same
+
+    try:
+        LSMConfig.from_toml(file, data_dir="checked")
+    except ConfigError as error:
+        raise OptionError("; ".join(error.problems)) from None
+    except OSError as error:
+        raise OptionError(f"--config {file}: {error.strerror}") from None
 
 
 def _check_meaning(options: argparse.Namespace) -> None:
@@ -187,14 +220,16 @@ def counts_of(options: argparse.Namespace) -> list[int]:
 def systems_of(options: argparse.Namespace, tell: Callable[[str], None]) -> list[str]:
     """The systems to measure; each one that is not installed is told of and left out. Raises OptionError."""
     asked = list(NAMES) if options.systems is None else chosen(options.systems, NAMES, "system")
+    if options.config:
+        asked = [*configured(options.config), *(asked if options.systems is not None else ())]
     systems = [name for name in asked if installed(name)]
     missing = [name for name in asked if name not in systems]
     if missing:
         tell(f"NOT MEASURED, because not installed: {', '.join(missing)}. To compare with all peers: {EXTRA}")
     if not systems:
         raise OptionError(f"none of the systems {', '.join(asked)} is installed: {EXTRA}")
-    if OURS not in systems:
-        tell(f"without {OURS} among the systems there are no ratios")
+    if not any(map(is_ours, systems)):
+        tell("without lsmproc among the systems there are no ratios")
     return systems
 
 

@@ -30,6 +30,7 @@ class Settings:
     bloom_bits: int = 12
     defaults: bool = False  # each system with its own defaults, whatever the three lines above say
     background: str = "process"  # where lsmproc flushes and merges
+    config: list[str] | None = None  # files of settings: lsmproc with each of them is a system of its own
     seed: int = 301
 
     @property

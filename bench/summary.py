@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.systems import LSM_PEERS, OURS, is_ours
 
 Result = dict[str, Any]
 
@@ -89,6 +89,8 @@ class Summary:
     def __init__(self, results: Sequence[Result]) -> None:
         self.workloads = tuple(dict.fromkeys(result["workload"] for result in results))
         self.systems = tuple(dict.fromkeys(result["system"] for result in results))
+        # Of lsmproc with several files of settings, the last counts: what it is after a change.
+        self.ours = OURS if OURS in self.systems else next(filter(is_ours, reversed(self.systems)), OURS)
         self._results = results
 
     def results(self, workload: str, system: str) -> list[Result]:
@@ -102,7 +104,7 @@ class Summary:
 
     def ratio(self, workload: str, peer: str, figure: Figure) -> float | None:
         """How many times better than the peer we are."""
-        ours, theirs = self.spread(workload, OURS, figure), self.spread(workload, peer, figure)
+        ours, theirs = self.spread(workload, self.ours, figure), self.spread(workload, peer, figure)
         if ours is None or theirs is None:
             return None
         return better_by(ours.median, theirs.median, figure)

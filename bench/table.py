@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lsmproc.bench.summary import BY_NAME, FIGURES, Figure, Summary, shown
-from lsmproc.bench.systems import LSM_PEERS, OURS
+from lsmproc.bench.systems import LSM_PEERS
 from lsmproc.bench.text_table import aligned
 from lsmproc.bench.workloads import what
 
@@ -37,7 +37,7 @@ def _settings_lines(run: dict[str, Any]) -> Iterator[str]:
 def _workload_lines(workload: str, summary: Summary) -> Iterator[str]:
     yield f"{workload}: {what(workload)}"
     figures = [figure for figure in FIGURES if figure.name not in _LEFT_OUT and _known(workload, summary, figure)]
-    titles = ["  system", *(figure.title for figure in figures), "rounds ops/s", "lsmproc is"]
+    titles = ["  system", *(figure.title for figure in figures), "rounds ops/s", f"{summary.ours} is"]
     rows = [titles, *(_row(workload, system, summary, figures) for system in summary.systems)]
     yield from aligned(rows)
 
@@ -50,14 +50,14 @@ def _row(workload: str, system: str, summary: Summary, figures: Iterable[Figure]
     rate = BY_NAME["rate"]
     spread = summary.spread(workload, system, rate)
     cells.append(f"{shown(spread.low, rate.unit)} to {shown(spread.high, rate.unit)}" if spread else "-")
-    cells.append("" if system == OURS else _times(summary.ratio(workload, system, rate)))
+    cells.append("" if system == summary.ours else _times(summary.ratio(workload, system, rate)))
     return cells
 
 
 def _ratio_lines(summary: Summary) -> Iterator[str]:
     """Ours against each peer and against the better LSM peer, one line for each workload."""
-    peers = [system for system in summary.systems if system != OURS]
-    if OURS not in summary.systems or not peers:
+    peers = [system for system in summary.systems if system != summary.ours]
+    if summary.ours not in summary.systems or not peers:
         return
     yield "How many times better than the peer (ops/s), and than the better one of " + " and ".join(LSM_PEERS)
     rate, wanted = BY_NAME["rate"], ("rate", "done_rate", "p999", "worst", "memory", "space")

@@ -17,23 +17,9 @@ _ROW_SHARE = 8
 class LsmprocSystem:
     """A store of this package."""
 
-    def __init__(self, directory: str, options: StoreOptions) -> None:
-        self.settings: dict[str, Any] = (
-            {}
-            if options.defaults
-            else {
-                "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
-                # Both caches together have the memory that others have for their one.
-                "block_cache_bytes": options.cache_bytes - options.cache_bytes // _ROW_SHARE,
-                "row_cache_bytes": options.cache_bytes // _ROW_SHARE,
-                "bloom_bits_per_key": (options.bloom_bits,),
-            }
-        )
-        self.settings["background"] = options.background
-        self.settings |= {"wal_sync": "every_write" if options.sync else "none"}
-        self._db = lsmproc.open(directory, **self.settings)
-        config = self._db.config
-        self.settings |= {"compression": config.compression}
+    def __init__(self, db: lsmproc.LSMStore, settings: dict[str, Any]) -> None:
+        self._db = db
+        self.settings = settings
         self.put = self._db.put
         self.delete = self._db.delete
         self.get = self._db.get
@@ -92,7 +78,26 @@ class LsmprocSystem:
 
 def open_system(directory: str, options: StoreOptions) -> System:
     """See OpenSystem."""
-    return LsmprocSystem(directory, options)
+    settings: dict[str, Any] = {}
+    if not options.defaults:
+        settings = {
+            "memtable_max_bytes": max(options.write_buffer_bytes, 1 << 10),
+            # Both caches together have the memory that others have for their one.
+            "block_cache_bytes": options.cache_bytes - options.cache_bytes // _ROW_SHARE,
+            "row_cache_bytes": options.cache_bytes // _ROW_SHARE,
+            "bloom_bits_per_key": (options.bloom_bits,),
+        }
+    settings |= {"background": options.background, "wal_sync": "every_write" if options.sync else "none"}
+    db = lsmproc.open(directory, **settings)
+    return LsmprocSystem(db, settings | {"compression": db.config.compression})
+
+
+def open_configured(name: str, directory: str, options: StoreOptions) -> System:
+    """As OpenSystem, with the file of settings of the system ``name``, which alone counts, but for synced workloads."""
+    synced = {"wal_sync": "every_write"} if options.sync else {}
+    file = options.configs[name]
+    config = lsmproc.LSMConfig.from_toml(file, data_dir=directory, **synced)
+    return LsmprocSystem(lsmproc.LSMStore(config), {"config": file})
 
 
 def _version() -> str:

@@ -7,11 +7,12 @@ the clock and the system.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from lsmproc.bench.settings import Settings
+from lsmproc.bench.systems import configured
 
 _POLL_SECONDS = 0.002
 _QUIET_SECONDS = 0.25
@@ -28,6 +29,7 @@ class StoreOptions:
     bloom_bits: int
     defaults: bool = False  # the system's own defaults count, whatever else is said here
     background: str = "process"  # of lsmproc
+    configs: Mapping[str, str] = field(default_factory=dict)  # of lsmproc: by name of the system, files of settings
 
     @classmethod
     def of(cls, settings: Settings, *, sync: bool = False, cache_bytes: int | None = None) -> Self:
@@ -39,6 +41,7 @@ class StoreOptions:
             bloom_bits=settings.bloom_bits,
             defaults=settings.defaults,
             background=settings.background,
+            configs=configured(settings.config),
         )
 
 
