@@ -30,7 +30,7 @@ class Finding:
     evidence: Evidence
     suggestion: Suggestion
     changes: tuple[Change, ...] = ()  # all that are suggested, or none
-    waits_for: str = ""  # an earlier finding that changes one of the same settings: this one may be gone with it
+    waits_for: str = ""  # an earlier finding, which is the cause or changes the same setting: this may go with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,21 @@ def advise(history: History, rules: Sequence[Rule] = RULES) -> Advice:
         if rule.sums and history.changed.intersection(suggestion.values):
             held_back.append(rule.name)
             continue
-        taken = values.keys() & suggestion.values.keys()
-        changed = None if taken else _changed(config, suggestion.values)
+        waits_for = _first_of(rule, suggestion, findings)
+        changed = None if waits_for else _changed(config, suggestion.values)
         fresh = dict(suggestion.values) if changed is not None else {}
         config, values = changed or config, values | fresh
-        waits_for = next((each.rule for each in findings if taken & each.suggestion.values.keys()), "")
         findings.append(Finding(rule.name, evidence, suggestion, _changes(history.config, fresh), waits_for))
     return Advice(history, tuple(findings), config, values, tuple(held_back))
+
+
+def _first_of(rule: Rule, suggestion: Suggestion, findings: Sequence[Finding]) -> str:
+    """The finding whose changes come before those of this rule, or none."""
+    for each in findings:
+        changed = {change.setting for change in each.changes}
+        if each.rule == rule.after or not changed.isdisjoint(suggestion.values):
+            return each.rule
+    return ""
 
 
 def _changes(config: LSMConfig, values: Mapping[str, object]) -> tuple[Change, ...]:

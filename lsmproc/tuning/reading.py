@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from lsmproc.config import LSMConfig
 from lsmproc.storage.memory_limit import memory_limit
 from lsmproc.store_status import read_events, read_status
 from lsmproc.tuning.history import History, event_time, events_to_judge, number, settings_changed
+
+_NOT_READ = frozenset({"table_created", "table_deleted", "tables_moved", "flush_begun", "compaction_begun"})
 
 
 def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seconds: float = 600.0) -> History:
@@ -16,7 +19,7 @@ def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seco
     Writes nothing; the store may be open elsewhere. Raises NotAStoreError, StorageError.
     """
     status = read_status(path)
-    events = list(read_events(path))
+    events = _events_of_last_opening(path)
     newest = event_time(events[-1]) if events else 0.0
     opened = max((event_time(event) for event in events if event.get("event") == "store_opened"), default=0.0)
     written = number(status.page, "written_ns") / 1e9
@@ -33,6 +36,17 @@ def read_history(path: str | os.PathLike[str], config: LSMConfig, *, window_seco
         cpus=_cpus(),
         memory_bytes=_memory_bytes(),
     )
+
+
+def _events_of_last_opening(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """With full logs there may be a hundred thousand; those that no rule reads are left out."""
+    events: list[dict[str, Any]] = []
+    for event in read_events(path):
+        if event["event"] == "store_opened":
+            events.clear()
+        if event["event"] not in _NOT_READ:
+            events.append(event)
+    return events
 
 
 def _cpus() -> int:

@@ -73,7 +73,7 @@ def _paragraph(number: int, finding: Finding) -> str:
     lines.append(f"   do:     {suggestion.action}")
     lines += [f"   change: {each.setting} from {each.before} to {each.after}" for each in finding.changes]
     if finding.waits_for:
-        lines.append(f"   change: none yet; {finding.waits_for} changes the same settings: follow it and look again")
+        lines.append(f"   change: none yet; {finding.waits_for} comes first: follow it and look again")
     lines += [f"   effect: {suggestion.effect}", f"   risk:   {suggestion.risk}", ""]
     return "\n".join(lines)
 

@@ -34,4 +34,5 @@ class Rule:
     name: str
     condition: Callable[[History], Evidence | None]
     suggestion: Callable[[History], Suggestion]
+    after: str = ""  # a rule that, if it fires, is the likelier cause: its change comes first
     sums: bool = False  # whether the evidence is added up since the opening, whatever was changed since

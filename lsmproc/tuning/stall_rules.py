@@ -10,6 +10,7 @@ _LEAST_STALL_SECONDS = 0.2
 _LEAST_STALL_SHARE = 0.002  # of the time: less than so much is not felt
 _BUSY = 0.8
 _IDLE = 0.2
+_AT_CEILING = 0.9  # of an automatic rate
 _MEBIBYTE = 1 << 20
 _MOST_MEMTABLES, _LARGEST_MEMTABLE = 64, 1 << 30
 
@@ -92,6 +93,9 @@ def _limiter_holds_back(history: History) -> Evidence | None:
     if not history.limiter_saturated or not (history.behind or waits):
         return None
     rate, share = history.figure("limiter", "bytes_per_second"), history.limiter_share
+    ceiling = history.config.rate_limit_bytes_per_sec
+    if history.config.rate_limit_auto and (ceiling is None or rate < _AT_CEILING * ceiling):
+        return None  # The rate follows the writes, and has room to do so.
     runs, debt = history.level0_runs, history.figure("compaction_debt_bytes")
     waited = history.figure("limiter", "waited_seconds")
     text = (
@@ -199,7 +203,7 @@ WORKER_RULES = (
     Rule("workers-above-cores", _workers_above_cores, _as_many_as_cores),
 )
 STALL_RULES = (
-    Rule("stall-memtables", _memtables_stall, _more_memtables),
-    Rule("stall-level0", _level0_stalls, _larger_level0),
+    Rule("stall-memtables", _memtables_stall, _more_memtables, after="memtable-small"),
+    Rule("stall-level0", _level0_stalls, _larger_level0, after="memtable-small"),
     Rule("stall-debt", _debt_stalls, _more_debt),
 )

@@ -23,11 +23,18 @@ def _at(second: int, event: str, **fields: Any) -> dict[str, Any]:
     return {"time": f"1970-01-01T00:00:{second:02}.000Z", "event": event, **fields}
 
 
-def test_of_two_findings_with_one_setting_the_first_changes_it(recorded: Recorded) -> None:
+def test_of_two_findings_with_one_cause_or_setting_the_first_changes_it(recorded: Recorded) -> None:
     """The second names the first and changes nothing, not even its other settings."""
     findings = {each.rule: each for each in advise(recorded("level0")).findings}
     assert ("memtable-small", ()) == (findings["stall-level0"].waits_for, findings["stall-level0"].changes)
+    assert ("memtable-small", ()) == (findings["stall-memtables"].waits_for, findings["stall-memtables"].changes)
     assert "memtable_max_bytes" in {each.setting for each in findings["memtable-small"].changes}
+
+
+def test_a_stall_of_memtables_of_good_size_is_answered_by_more_of_them(altered: Altered) -> None:
+    """Then nothing comes before it."""
+    advice = advise(altered("level0", settings={"memtable_max_bytes": 1 << 20}))
+    assert 8 == advice.values["max_immutable_memtables"]
 
 
 def test_the_changes_hold_together_as_a_config(recorded: Recorded) -> None:

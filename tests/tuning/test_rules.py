@@ -39,6 +39,7 @@ MANY_MISSING = {"reads.samples": 300, "reads.sources": {"none": 120}}
 DEBT_STALLS = {"stall.stalls": {"compaction debt": 3}, "stall.seconds": {"compaction debt": 1.2}}
 BUSY = {"jobs.running": [{"kind": "compaction", "seconds": 1.5}]}
 LIMITED = {"limiter.bytes_per_second": 1000, "limiter.granted_bytes": 10 * MIB}
+AUTO = {"rate_limit_auto": True, "rate_limit_bytes_per_sec": 512 << 10}
 BIG = {"space_amplification": 3.4, "levels.1.bytes": 900 * MIB}
 SMALL_LEVELS = {"memtable_max_bytes": 16 * MIB, "level_base_bytes": 8 * MIB}
 FULL_LEVEL1 = {"levels.1.bytes_written": 900 * MIB, "levels.1.write_amplification": 5.5}
@@ -54,6 +55,9 @@ CASES = (
         {"figures": {**PINNED, "snapshots.oldest_age_seconds": 2.0}},
     ),
     Case("limiter-saturated", "limited", {}, {"figures": {"limiter.bytes_per_second": None}}),
+    Case(
+        "limiter-saturated", "limited", {"settings": AUTO}, {"settings": {**AUTO, "rate_limit_bytes_per_sec": 8 * MIB}}
+    ),
     Case("workers-idle", "paused", {}, {"figures": {"levels.0.files": 3}}),
     Case("workers-short", "level0", {"cpus": 8, "figures": BUSY}, {"cpus": 2, "figures": BUSY}),
     Case(
