@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Outcomes:
 if __name__ == "__main__":
     sys.modules["plyvel"] = lsmproc.compat.plyvel
     sys.modules["plyvel._plyvel"] = lsmproc.compat.plyvel._plyvel
+    # No plugins that are installed: this package's own is imported already, of which pytest would warn.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     outcomes = Outcomes()
     test_file, report_file = map(Path, sys.argv[1:])
     options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib", "-c", "/dev/null"]

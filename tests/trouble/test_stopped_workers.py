@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,7 +42,9 @@ def stopped(pids: list[int], seconds: float) -> Iterator[None]:
 
     def go_on() -> None:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            # One whose job had to make place for upper work may have been let go meanwhile.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     timer = threading.Timer(seconds, go_on)
     for pid in pids:
@@ -76,7 +78,7 @@ def test_a_stop_of_all_workers_is_the_longest_that_a_write_waits(
     until(lambda: not db._parts.write_path.view.immutables, 10, "the flushes are done")
     db.wait_idle(60)
     ledger.check(db)
-    assert [0] * len(pids) == [report.restarts for report in db.env.background.worker_reports()]
+    assert {0} == {report.restarts for report in db.env.background.worker_reports()}
     assert 0 == db.stats().failed_jobs
     assert [] == files_without_owner(tmp_path / "db", db)
     tally.add("workers stopped for a while", len(pids))
