@@ -20,6 +20,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lsmproc import aio as aio
+    from lsmproc import config as config
+    from lsmproc import dbm as dbm
+    from lsmproc import errors as errors
+    from lsmproc import metrics as metrics
+    from lsmproc import testing as testing
     from lsmproc.checkpoint import CheckpointInfo
     from lsmproc.config import LSMConfig, OptionChange
     from lsmproc.destruction import destroy
@@ -135,9 +141,14 @@ _HOMES = {
     "verify_store": "lsmproc.verification",
 }
 
+# What the manual names through the package, as in ``lsmproc.metrics.serve(db)``: no import of its own is needed.
+_MODULES = frozenset({"aio", "config", "dbm", "errors", "metrics", "testing"})
+
 
 def __getattr__(name: str) -> Any:
-    """Load a public name at its first use (PEP 562)."""
+    """Load a public name or module at its first use (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"lsmproc.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "open":
@@ -150,4 +161,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -37,6 +37,16 @@ def test_every_error_is_exported(package_sources: dict[str, ast.Module]) -> None
     assert classes == set(importlib.import_module("lsmproc.errors").__all__)
 
 
+def test_the_modules_that_the_manual_names_need_no_import_of_their_own(
+    run_tool: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """``lsmproc.metrics.serve(db)`` works after ``import lsmproc``, in a process that has loaded nothing else."""
+    names = "lsmproc.metrics.serve, lsmproc.aio.open, lsmproc.dbm.open, lsmproc.config.Sources, lsmproc.testing"
+    for name in names.split(", "):
+        done = run_tool("-c", f"import lsmproc; {name}; assert {name.split('.')[1]!r} in dir(lsmproc)")
+        assert (0, "") == (done.returncode, done.stdout)
+
+
 def test_the_package_says_that_it_is_typed(root: Path) -> None:
     """Type checkers look at an installed package only if it carries this file."""
     assert (root / "lsmproc" / "py.typed").is_file()
