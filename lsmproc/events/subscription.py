@@ -23,6 +23,7 @@ class Subscription:
     Attributes:
         closed: whether no event comes any more.
         dropped: how many events the callback has missed because it was too slow.
+        failed: how many events the callback has raised on. The 1st, 2nd, 4th, 8th ... failure is logged.
     """
 
     def __init__(self, callback: Callable[[Event], object], end: Callable[[Subscription], None]) -> None:
@@ -36,6 +37,7 @@ class Subscription:
         self._thread: int | None = None  # on which the callback runs now
         self.closed: bool = False
         self.dropped: int = 0
+        self.failed: int = 0
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """End the subscription, when the callback has heard of everything up to now or ``timeout`` seconds have passed.
@@ -100,6 +102,22 @@ class Subscription:
     def _call(self, event: Event) -> None:
         try:
             self._callback(event)
-        except BaseException:  # noqa: BLE001 - the thread is not the callback's: not even SystemExit may end it.
-            name = getattr(self._callback, "__qualname__", None) or repr(self._callback)
-            _log.exception("the subscriber %s raised on %s; it goes on with the next event", name, type(event).__name__)
+        except BaseException as error:  # noqa: BLE001 - the thread is not the callback's: not even SystemExit may end it.
+            self.failed += 1
+            self._complain(event, error)
+
+    def _complain(self, event: Event, error: BaseException) -> None:
+        """Log the first failure and then each that doubles their number.
+
+        A callback that is broken fails on every event, and a large compaction alone has hundreds of them.
+        """
+        if self.failed & (self.failed - 1):
+            return
+        name = getattr(self._callback, "__qualname__", None) or repr(self._callback)
+        _log.error(
+            "the subscriber %s raised on %s, %d times by now; it goes on with the next event",
+            name,
+            type(event).__name__,
+            self.failed,
+            exc_info=error,
+        )

@@ -100,7 +100,22 @@ def test_a_callback_that_raises_is_named_and_hears_the_next_event(
         publish(stream, 1, 2)
     assert [1, 2] == numbers(heard)
     (text, again) = [record.getMessage() for record in caplog.records if record.name == "lsmproc.events"]
-    assert ("bad_subscriber" in text, text) == (True, again)
+    assert (True, True) == ("bad_subscriber" in text, "2 times by now" in again)
+
+
+def test_a_callback_that_always_raises_does_not_flood_the_log(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All failures are counted; one message for each doubling, with its traceback."""
+
+    def bad_subscriber(event: Event) -> None:
+        raise ValueError("broken")
+
+    with stream.subscribe(bad_subscriber) as listening, caplog.at_level(logging.ERROR):
+        publish(stream, *range(100))
+    records = [record for record in caplog.records if record.name == "lsmproc.events"]
+    assert (100, 7) == (listening.failed, len(records))
+    assert all(record.exc_info for record in records)
 
 
 def test_a_callback_may_end_its_own_subscription(stream: EventStream) -> None:
