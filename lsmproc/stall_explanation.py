@@ -216,7 +216,11 @@ def _causes(stats: Mapping[str, Any], behind: bool) -> list[StallFinding]:
         condition = "disk full" if name == "NoSpaceError" else f"failing {kind}"
         causes.append(StallFinding(condition, "cause", f"{condition}: {kind} fail and are tried again: {text}"))
     if stats.get("compactions_paused") and behind:
-        causes.append(StallFinding("compactions paused", "cause", "compactions are paused by background_paused()"))
+        causes.append(
+            StallFinding(
+                "compactions paused", "cause", "compactions are paused by pause_background() or background_paused()"
+            )
+        )
     limited = _limit(stats)
     if limited is not None and behind:
         causes.append(limited)
@@ -294,7 +298,8 @@ def _remedies_of(finding: StallFinding, stats: Mapping[str, Any]) -> list[StallR
                 StallRemedy(f"the disk of {path}", "more free space", "writes go on within 5 s of it, by themselves")
             ]
         case "compactions paused":
-            return [StallRemedy("background_paused()", "leave the block", "compactions begin at once")]
+            why = "or leave the block of background_paused(); compactions begin at once"
+            return [StallRemedy("pause_background()", "undo with resume_background()", why)]
         case "rate limit":
             enough = max(2 * finding.value, int(1.5 * finding.stop_at))
             value = f"{-(-enough // _MEBIBYTE)}MiB" if enough >= _MEBIBYTE else f"{-(-enough // 1024)}KiB"

@@ -142,7 +142,7 @@ def test_a_background_error_ends_all_writes() -> None:
 def test_paused_compactions_are_told_when_level_0_grows() -> None:
     """Who pauses them has mostly forgotten it."""
     stats = _stats(state="stop", reason="level 0 runs", runs=40, compactions_paused=True)
-    assert "background_paused()" in [each.setting for each in explain(stats.to_json_dict()).remedies]
+    assert "pause_background()" in [each.setting for each in explain(stats.to_json_dict()).remedies]
     assert () == explain(_stats(compactions_paused=True).to_json_dict()).findings
 
 

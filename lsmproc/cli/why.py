@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lsmproc.store_status import read_status  # noqa: PLC0415 - as above
 
     status = read_status(arguments.path)
+    head = status.text
     if status.owner in {"running", "silent"}:
         explanation = explain(status.stats)
     elif status.owner == "unknown":
@@ -47,9 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         with open_to_read(arguments) as store:
             explanation = explain_closed(store.stats().to_json_dict())
+        head = f"{status.text.partition(';')[0]}; what its next owner will find:"
     if arguments.json:
-        head = {"path": status.path, "owner": status.owner, "age_seconds": status.age_seconds}
-        print(json.dumps({**head, **explanation.to_json_dict()}))
+        store_told = {"path": status.path, "owner": status.owner, "age_seconds": status.age_seconds}
+        print(json.dumps({**store_told, **explanation.to_json_dict()}))
     else:
-        print(f"{status.text}\n{explanation}")
+        print(f"{head}\n{explanation}")
     return NEGATIVE if explanation.stalled else FINE

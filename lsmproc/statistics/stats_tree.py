@@ -306,7 +306,7 @@ class Stats:
     operations: dict[str, LatencyStats] = field(default_factory=dict)  # by name: "put", "get", "flush", ...
     row_cache: RowCacheStats = RowCacheStats()
     jobs: JobStats = JobStats()
-    compactions_paused: bool = False  # in a block of background_paused()
+    compactions_paused: bool = False  # by pause_background(), or in a block of background_paused()
     background_error_kind: str | None = None  # name of the exception
 
     @property

@@ -31,6 +31,7 @@ def test_a_closed_store_without_a_backlog_has_no_stall(run: Run, crowded: Path) 
     done = run("why", crowded)
     assert (0, "no stall", "") == (done.code, done.out.decode().splitlines()[-1], done.err)
     assert done.out.startswith(b"not open")
+    assert b"; what its next owner will find:\n" in done.out
 
 
 def test_a_backlog_beyond_the_trigger_is_told_with_the_exit_code(run: Run, crowded: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_running_store_is_explained_from_its_page(run: Run, tmp_path: Path, ev
             lines = done.out.decode().splitlines()
             assert f"running, pid {os.getpid()}" == lines[0]
             assert "level 0 has 4 runs, and writes stop at 4" in lines
-            assert "change: background_paused() = leave the block (compactions begin at once)" in lines
+            assert any(line.startswith("change: pause_background() = undo with resume_background()") for line in lines)
             tree = json.loads(run("why", store.path, "--json").out)
             assert ("running", "stop") == (tree["owner"], tree["state"])
         store.wait_idle(20.0)
