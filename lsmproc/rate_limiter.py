@@ -73,7 +73,10 @@ class RateLimiter:
         return self._limit
 
     def set_rate(self, bytes_per_second: int | None) -> None:
-        """Change the rate now: blocked requests and watchers are woken at once. An automatic rate begins anew there."""
+        """Change the rate now: blocked requests and watchers are woken at once. An automatic rate begins anew there.
+
+        Raises TypeError for what is no whole number, such as a text, and ValueError below 1.
+        """
         self._limit = _checked(bytes_per_second)
         self.adapt(bytes_per_second)
 
@@ -275,6 +278,13 @@ class _PriorityQueue:
 
 
 def _checked(bytes_per_second: int | None) -> int | None:
-    if bytes_per_second is not None and bytes_per_second <= 0:
+    if bytes_per_second is None:
+        return None
+    if not isinstance(bytes_per_second, int):
+        raise TypeError(
+            f"a rate is a whole number of bytes per second, or None for no limit, and not {bytes_per_second!r}; "
+            "set_options(rate_limit_bytes_per_sec='4MiB/s') takes text"
+        )
+    if bytes_per_second <= 0:
         raise ValueError(f"a rate of {bytes_per_second} bytes per second allows nothing; use None for no limit")
     return bytes_per_second

@@ -228,6 +228,14 @@ def test_a_rate_that_allows_nothing_is_refused(rate: int) -> None:
         limiter.set_rate(rate)
 
 
+def test_a_rate_that_is_no_number_is_refused_with_the_way_that_takes_text() -> None:
+    """Settings take text, so a text is what people try."""
+    limiter = RateLimiter(1000)
+    with pytest.raises(TypeError, match=r"not '4 MiB'; set_options\("):
+        limiter.set_rate("4 MiB")  # type: ignore[arg-type]
+    assert 1000 == limiter.bytes_per_second
+
+
 def test_a_blocked_thread_goes_on_when_the_limit_goes() -> None:
     """At once, not when its bytes would have been due in an hour."""
     limiter = RateLimiter(1000)
