@@ -102,7 +102,7 @@ def _refuse(_: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     resolved = _sources(arguments).resolve()
-    rows = [row for row in _rows(resolved) if not arguments.changed or row.origin != "default"]
+    rows = [row for row in _rows(resolved) if not arguments.changed or row.changed]
     if arguments.json:
         print(json.dumps({row.name: {"value": row.written, "origin": row.origin} for row in rows}))
         return FINE
@@ -187,6 +187,7 @@ class _Row:
     name: str
     written: str
     origin: str
+    changed: bool  # not the default, wherever it comes from: OPTIONS of a store name every setting
 
 
 def _rows(resolved: ResolvedConfig) -> list[_Row]:
@@ -195,6 +196,7 @@ def _rows(resolved: ResolvedConfig) -> list[_Row]:
             field.name,
             field.metadata["option"].write(getattr(resolved.config, field.name)),
             resolved.origins[field.name],
+            getattr(resolved.config, field.name) != field.default,
         )
         for field in fields(resolved.config)
         if field.name != "data_dir"

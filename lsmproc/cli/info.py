@@ -45,12 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     for name, value in tree.items():
         if name == "levels":
             for level in value:
-                print(f"{'level ' + str(level['level']):<18}{level['tables']} tables, {level['bytes']:,} bytes")
+                print(f"{'level ' + str(level['level']):<21}{level['tables']} tables, {level['bytes']:,} bytes")
         elif name == "options":
             for option, written in value.items():
-                print(f"{'option':<18}{option} = {written}")
+                print(f"{'option':<21}{option} = {written}")
         elif value is not None:
-            print(f"{name.replace('_', ' '):<18}{_shown(value)}")
+            label = "last owner" if name == "owner" and not tree["open"] else name.replace("_", " ")
+            print(f"{label:<21}{_shown(value)}")
     return FINE
 
 

@@ -13,7 +13,7 @@ from lsmproc.cli.termination import terminated_like_interrupted
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
-    from lsmproc.metrics import StoreMetrics
+    from lsmproc.metrics import MetricsServer, StoreMetrics
 
 _EXAMPLES = """
 lsmproc serve-metrics /data/a /data/b
@@ -55,16 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
         return FINE
     if not arguments.paths:
         raise CannotError("no PATH: name the directories of the stores to serve")
-    from lsmproc.metrics import MetricsServer  # noqa: PLC0415 - not needed to print help
-
     tuple(_look(arguments.paths, missing_is_down=False))
-    with (
-        terminated_like_interrupted(),
-        MetricsServer(lambda: _look(arguments.paths), port=arguments.port, address=arguments.address) as server,
-    ):
+    with terminated_like_interrupted(), _listening(arguments) as server:
         print(f"serving {server.url}", file=sys.stderr, flush=True)
         server.wait()
     return FINE
+
+
+def _listening(arguments: argparse.Namespace) -> MetricsServer:
+    from lsmproc.metrics import MetricsServer  # noqa: PLC0415 - not needed to print help
+
+    try:
+        return MetricsServer(lambda: _look(arguments.paths), port=arguments.port, address=arguments.address)
+    except OSError as error:
+        place = f"{arguments.address}, port {arguments.port}"
+        raise CannotError(f"cannot listen at {place}: {error.strerror or error}; --port 0 takes a free one") from error
 
 
 def _look(paths: Sequence[str], *, missing_is_down: bool = True) -> Iterator[StoreMetrics]:

@@ -109,7 +109,7 @@ class _Shell(cmd.Cmd):
     def do_scan(self, line: str) -> None:
         """Scan [PREFIX [LIMIT]]: print records in order, 20 unless another limit is given."""
         words = self._words(line, "scan [PREFIX [LIMIT]]", 0, 2)
-        limit = int(words[1]) if len(words) > 1 else _SCAN_LIMIT
+        limit = _limit(words[1]) if len(words) > 1 else _SCAN_LIMIT
         prefix = self._bytes(words[0]) if words else b""
         with_next = list(islice(self._store.range(prefix=prefix, fill_cache=False), limit + 1))
         for key, value in with_next[:limit]:
@@ -161,3 +161,9 @@ class _Shell(cmd.Cmd):
 
     def _bytes(self, word: str) -> bytes:
         return given_bytes(word, hexadecimal=self._hex)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise CannotError(f"a LIMIT is a number of records, and not {text!r}: scan [PREFIX [LIMIT]]")
+    return int(text)

@@ -37,6 +37,7 @@ def test_a_command_works_with_the_options_of_the_store(run: Run, tmp_path: Path)
     assert 0 == run("put", tmp_path / "s", "a", "1").code
     shown = json.loads(run("config", "show", tmp_path / "s", "--changed", "--json").out)
     assert {"value": '"none"', "origin": "OPTIONS of the store"} == shown["filter"]
+    assert {"background", "block_bytes", "filter"} == set(shown)
     with lsmproc.open(tmp_path / "s", background="inline", filter="none", block_bytes=8192) as db:
         assert () == db.option_changes
     named = json.loads(run("config", "show", tmp_path / "s", "--profile", "durable", "--changed", "--json").out)

@@ -35,8 +35,11 @@ def test_info_tells_of_a_store_without_its_lock(run: Run, store: Path) -> None:
     }
     with lsmproc.open(store, background="inline"):
         done = run("info", store)
-        assert (0, True) == (done.code, b"level 0           2 tables" in done.out)
+        assert (0, True) == (done.code, b"level 0              2 tables" in done.out)
         assert json.loads(run("info", store, "--json").out)["open"]
+    lines = run("info", store).out.decode().splitlines()
+    assert ["last owner"] == [line[:21].strip() for line in lines if "owner" in line]
+    assert [] == [line for line in lines if line[20] != " "]
     assert 2 == run("info", store / "nothing").code
 
 
@@ -105,6 +108,8 @@ def test_the_shell_ends_at_the_first_mistake_of_a_script(run: Run, store: Path) 
     done = run("shell", store, stdin=b"gett a\nput a 1\n")
     assert (2, True) == (done.code, "no command 'gett'" in done.err)
     assert 1 == run("get", store, "a").code
+    done = run("shell", store, stdin=b"scan a b\n")
+    assert (2, "a LIMIT is a number of records, and not 'b'" in done.err) == (done.code, True)
     done = run("shell", store, "--read-only", stdin=b"put a 1\n")
     assert (2, True) == (done.code, "read_only=True" in done.err)
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -87,3 +88,11 @@ def test_a_request_that_cannot_be_served_is_exit_code_2(run: Run, arguments: tup
     """Before anything listens."""
     done = run("serve-metrics", *arguments)
     assert (2, True) == (done.code, text in done.err)
+
+
+def test_a_port_that_is_taken_is_named(run: Run, tmp_path: Path) -> None:
+    """Mostly by another exporter."""
+    with lsmproc.open(tmp_path / "store", background="inline"), socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve-metrics", tmp_path / "store", "--port", port)
+    assert (2, True) == (done.code, f"cannot listen at 127.0.0.1, port {port}: " in done.err)
