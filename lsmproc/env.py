@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lsmproc.auto_rate import RatePacer
 from lsmproc.config import LSMConfig
+from lsmproc.config.option_changes import wrong_values
 from lsmproc.config.units import parse_bytes
 from lsmproc.errors import ClosedError, ConfigError
 from lsmproc.memtable_budget import MemtableBudget
@@ -190,9 +191,10 @@ class Env:
         Raises ConfigError with every problem, also for a setting that only a new Env can have; ClosedError.
         """
         self._check_open()
-        problems = [problem for name in changes if (problem := self._refusal(name)) is not None]
-        if problems:
-            raise ConfigError(problems)
+        refused = {name: problem for name in changes if (problem := self._refusal(name)) is not None}
+        if refused:
+            others = {name: value for name, value in changes.items() if name not in refused}
+            raise ConfigError([*refused.values(), *wrong_values(self.settings, others)])
         settings = self.settings.replace(**changes)
         before, self._settings = self.settings, settings
         self.flush_workers, self.compaction_workers = settings.flush_workers, settings.compaction_workers

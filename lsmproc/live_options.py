@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.config.checks import unknown_setting
-from lsmproc.config.option_changes import option_changes
+from lsmproc.config.option_changes import option_changes, wrong_values
 from lsmproc.env import DECIDED_HERE
 from lsmproc.errors import ClosedError, ConfigError
 from lsmproc.option_history import record_options
@@ -33,9 +33,10 @@ def change_options(parts: StoreParts, changes: dict[str, Any]) -> tuple[OptionCh
     """Change settings of the open store; see LSMStore.set_options."""
     if parts.closed:
         raise ClosedError("the store is closed; open it again with lsmproc.open()")
-    problems = [problem for name in changes if (problem := _refusal(parts, name)) is not None]
-    if problems:
-        raise ConfigError(problems)
+    refused = {name: problem for name in changes if (problem := _refusal(parts, name)) is not None}
+    if refused:
+        others = {name: value for name, value in changes.items() if name not in refused}
+        raise ConfigError([*refused.values(), *wrong_values(parts.config, others)])
     before = parts.written_settings()
     config = parts.config.replace(**changes)
     of_env = {name: value for name, value in changes.items() if name in DECIDED_HERE}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from lsmproc.config.lsm_config import LSMConfig
+from lsmproc.errors import ConfigError
 
 # What belongs to one opening and not to the store; and the second name of a setting.
 NOT_OF_THE_STORE = frozenset({"data_dir", "create_if_missing", "error_if_exists", "read_only", "wal_flush_every_write"})
@@ -39,3 +41,12 @@ def option_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple
     return tuple(
         OptionChange(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
     )
+
+
+def wrong_values(config: LSMConfig, changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every problem that ``config`` with these changes would have; the names are those of settings."""
+    try:
+        config.replace(**changes)
+    except ConfigError as error:
+        return error.problems
+    return ()

@@ -49,11 +49,12 @@ def test_all_or_nothing_with_every_problem_at_once(open_store: OpenStore) -> Non
     with open_store() as db:
         before = db.config
         with pytest.raises(lsmproc.ConfigError) as caught:
-            db.set_options(memtable_max_byte=1, wal="mapped", read_only=True, block_bytes=8192)
-        unknown, fixed, mode = caught.value.problems
+            db.set_options(memtable_max_byte=1, wal="mapped", read_only=True, compression="lz5", block_bytes=8192)
+        unknown, fixed, mode, value = caught.value.problems
         assert "unknown setting 'memtable_max_byte': did you mean 'memtable_max_bytes'?" == unknown
         assert "wal is fixed while the store is open: close the store and open it with wal=..." == fixed
         assert mode.startswith("read_only is fixed while the store is open: close the store and")
+        assert value.startswith("compression = 'lz5'")
         with pytest.raises(lsmproc.ConfigError, match="must be above level0_slowdown_writes_trigger"):
             db.set_options(level0_stop_writes_trigger=8, block_bytes=8192)
         assert before == db.config
@@ -138,6 +139,8 @@ def test_settings_of_a_shared_env_are_changed_there(open_store: OpenStore) -> No
             assert (3, 1 << 20) == (env.flush_workers, env.rate_limiter.bytes_per_second)
             with pytest.raises(lsmproc.ConfigError, match="belongs to a store"):
                 env.set_options(wal_sync="none")
+            with pytest.raises(lsmproc.ConfigError, match=r"belongs to a store.*; worker_niceness = 99"):
+                env.set_options(wal_sync="none", worker_niceness=99)
             with pytest.raises(lsmproc.ConfigError, match="make another Env"):
                 env.set_options(background="thread")
 
