@@ -47,9 +47,13 @@ class Lane:
         return self._pool.submit(function, *args, **kwargs)
 
     def close(self) -> None:
-        """Take no more calls. Those that run come to their end, and the threads with them; the rest is cancelled."""
+        """Take no more calls. Those that run or wait come to their end, and the threads with them.
+
+        Those that wait find the store closed and say so. Were they cancelled, the tasks that wait for them would take
+        that for a cancellation of their own, and a TaskGroup would say nothing of it.
+        """
         self._closed = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
 
 
 class Lanes:

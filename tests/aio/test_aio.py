@@ -13,6 +13,7 @@ import pytest
 
 import lsmproc
 import lsmproc.aio
+from lsmproc.aio.lanes import Lane
 from lsmproc.storage.file_system import PosixFileSystem
 from tests.conftest import Eventually
 
@@ -365,3 +366,20 @@ def test_many_tasks_at_once_lose_nothing(tmp_path: Path) -> None:
         assert [b"%d" % n for n in range(1500)] == values
 
     run_with_store(tmp_path, main)
+
+
+def test_calls_that_wait_for_a_thread_when_the_store_is_closed_are_answered_and_not_cancelled() -> None:
+    """A task that nobody has cancelled must not see a CancelledError; the closed store answers each call."""
+
+    async def main() -> None:
+        gate, lane = threading.Event(), Lane("test", 1)
+        first = asyncio.create_task(lane.run(gate.wait, DEADLINE_SECONDS))
+        second = asyncio.create_task(lane.run(str, 7))
+        await asyncio.sleep(0)
+        lane.close()
+        with pytest.raises(lsmproc.ClosedError):
+            await lane.run(str, 8)
+        gate.set()
+        assert [True, "7"] == await asyncio.gather(first, second)
+
+    run(main())
