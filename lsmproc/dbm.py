@@ -133,8 +133,10 @@ class Database(MutableMapping[bytes, bytes]):
         self._opened().compact_range()
 
     def sync(self) -> None:
-        """Make every write so far survive power loss."""
-        self._opened().sync()
+        """Make every write so far survive power loss. Nothing for a reader: a shelf syncs whenever it is closed."""
+        store = self._opened()
+        if not store.config.read_only:
+            store.sync()
 
     def close(self) -> None:
         """Close. Idempotent; every use from now on raises ``error``."""

@@ -73,6 +73,8 @@ def test_a_shelf_keeps_objects_in_it(tmp_path: Path) -> None:
         shelf["list"] = [1]
         shelf["list"].append((2, None))
         shelf.sync()
+    with shelve.Shelf(lsmproc.dbm.open(str(tmp_path / "db"), "r")) as shelf:
+        assert [1, (2, None)] == shelf["list"]
     with shelve.Shelf(lsmproc.dbm.open(str(tmp_path / "db"), "w")) as shelf:
         assert {"list": [1, (2, None)]} == dict(shelf)
         assert 1 == len(shelf)
