@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import threading
 from collections.abc import Callable
 from dataclasses import fields
 from types import TracebackType
@@ -120,6 +121,7 @@ class Env:
             row_cache_bytes=row_cache_bytes,
             max_open_files=max_open_files,
         )
+        self._settings_lock = threading.RLock()  # reentrant for signal handlers
         self.closed: bool = False
         self.kind: str = settings.background
         self.rate_limiter: RateLimiter = RateLimiter(settings.rate_limit_bytes_per_sec)
@@ -190,6 +192,11 @@ class Env:
 
         Raises ConfigError with every problem, also for a setting that only a new Env can have; ClosedError.
         """
+        with self._settings_lock:
+            self._change(changes)
+
+    def _change(self, changes: dict[str, Any]) -> None:
+        """One call after the other: each goes on from what the one before has made. REQUIRES: the settings' lock."""
         self._check_open()
         refused = {name: problem for name in changes if (problem := self._refusal(name)) is not None}
         if refused:

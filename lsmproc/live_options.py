@@ -30,8 +30,9 @@ _INSTEAD = {
 
 
 def change_options(parts: StoreParts, changes: dict[str, Any]) -> tuple[OptionChange, ...]:
-    """Change settings of the open store; see LSMStore.set_options."""
+    """Change settings of the open store; see LSMStore.set_options. REQUIRES: ``parts.whole_lock``."""
     if parts.closed:
+        parts.pin().close()  # Raises what ended the store, if that was a fork.
         raise ClosedError("the store is closed; open it again with lsmproc.open()")
     refused = {name: problem for name in changes if (problem := _refusal(parts, name)) is not None}
     if refused:

@@ -419,8 +419,9 @@ class LSMStore:
             ConfigError: every problem at once: unknown, not possible, or fixed, and then what to do instead.
             ClosedError: the store is closed.
         """
-        changed = change_options(self._parts, changes)
-        self._syncs = self.config.wal_sync == "every_write"
+        with self._parts.whole_lock:
+            changed = change_options(self._parts, changes)
+            self._syncs = self.config.wal_sync == "every_write"
         return changed
 
     @contextmanager

@@ -91,7 +91,8 @@ class StoreParts:
         self.picker: CompactionPicker = make_picker(config)
         self.closed: bool = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
-        self._close_lock = threading.Lock()
+        # Held by what changes the store as a whole: closing it, and other settings. Reentrant for signal handlers.
+        self.whole_lock = threading.RLock()
         self._memtables = Memtables(self._active_bytes, self._memtable_bytes, self._rotate_for_others)
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs: FileSystem = opened.fs
@@ -219,7 +220,7 @@ class StoreParts:
 
         Nothing is flushed: the log holds every write. An unfinished job is abandoned and done again another time.
         """
-        with self._close_lock:
+        with self.whole_lock:
             if self.closed:
                 return
             _open_stores().discard(self)
@@ -268,6 +269,7 @@ class StoreParts:
     def forget(self) -> None:
         """In a forked child: give back the lock's descriptor and raise at every use. Touches nothing on disk."""
         self.closed = True
+        self.whole_lock = threading.RLock()  # A thread of the parent may have held the old one.
         pid = os.getppid()
 
         def make_error() -> ForkedHandleError:
