@@ -108,6 +108,8 @@ class EventStream:
             self._closed = True
             subscriptions, thread = self._subscriptions, self._thread
         for subscription in subscriptions:
+            if thread is threading.current_thread():
+                self._deliver_last(subscription)
             subscription.close(max(0.0, deadline - time.monotonic()))
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -120,6 +122,13 @@ class EventStream:
             subscription.closed = True
         self._subscriptions, self._thread, self._closed = (), None, True
         self._for_log = None
+
+    def _deliver_last(self, subscription: Subscription) -> None:
+        """A callback closes the stream: what waits for the others is delivered now, as their thread is this one."""
+        if not subscription.running:
+            subscription.deliver()
+            with self._lock:
+                subscription.settle()
 
     def _end(self, subscription: Subscription) -> None:
         with self._lock:

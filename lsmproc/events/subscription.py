@@ -74,6 +74,11 @@ class Subscription:
         self._idle.clear()
 
     @property
+    def running(self) -> bool:
+        """Whether the callback runs now."""
+        return self._thread is not None
+
+    @property
     def waits(self) -> bool:
         """Whether there is anything to deliver."""
         return bool(self._waiting) or (self._untold > 0 and not self.closed)

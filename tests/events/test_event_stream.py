@@ -16,6 +16,8 @@ from lsmproc.events.subscription import Subscription
 
 Eventually = Callable[..., None]
 
+DEADLINE_SECONDS = 10
+
 
 @pytest.fixture
 def stream() -> Iterator[EventStream]:
@@ -182,3 +184,22 @@ def test_an_event_as_data_has_time_and_name_first(stream: EventStream) -> None:
     assert "table_deleted" == event_name(event)
     assert {"time": "2023-11-14T22:13:20.123Z", "event": "table_deleted", "number": 7} == to_json_dict(event)
     assert ["time", "event", "number"] == list(to_json_dict(event))
+
+
+def test_a_callback_that_closes_the_stream_does_not_keep_the_others_from_their_last_events(stream: EventStream) -> None:
+    """They share its thread, so nobody else could tell them; and nothing waits for what cannot happen."""
+    heard: list[Event] = []
+    closed = threading.Event()
+    gate = threading.Event()
+
+    def close(_: Event) -> None:
+        gate.wait(DEADLINE_SECONDS)
+        stream.close(DEADLINE_SECONDS)
+        closed.set()
+
+    stream.subscribe(close)
+    stream.subscribe(heard.append)
+    publish(stream, 1, 2, 3)
+    gate.set()
+    assert closed.wait(DEADLINE_SECONDS / 2)
+    assert [1, 2, 3] == numbers(heard)
