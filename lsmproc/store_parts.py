@@ -92,7 +92,7 @@ class StoreParts:
         self.closed: bool = False  # nothing is left to be given back
         self._ready = False  # while the store is being opened, nothing is handed to the background
         # Held by what changes the store as a whole: closing it, and other settings. Reentrant for signal handlers.
-        self.whole_lock = threading.RLock()
+        self.whole_lock: threading.RLock = threading.RLock()
         self._memtables = Memtables(self._active_bytes, self._memtable_bytes, self._rotate_for_others)
         opened = open_directory(config, self.env.open_file_system, WALS[config.wal], lock_wait_seconds)
         self.fs: FileSystem = opened.fs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -383,3 +385,36 @@ def test_calls_that_wait_for_a_thread_when_the_store_is_closed_are_answered_and_
         assert [True, "7"] == await asyncio.gather(first, second)
 
     run(main())
+
+
+_FORGETFUL = """
+import asyncio, sys
+import lsmproc.aio
+
+async def main():
+    triggers = dict(level0_compaction_trigger=2, level0_slowdown_writes_trigger=3, level0_stop_writes_trigger=4)
+    db = await lsmproc.aio.open(sys.argv[1], **triggers)
+    db.store.pause_background()
+    for number in range(4):
+        await db.put(b"%d" % number, b"")
+        await db.flush_memtable()
+    puts = [asyncio.create_task(db.put(b"%d" % number, b"")) for number in range(20)]
+    await asyncio.wait(puts, timeout=0.2)
+    assert not any(each.done() for each in puts)
+    print("left open", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_forgets_its_store_while_writes_are_stalled_ends(tmp_path: Path) -> None:
+    """The interpreter does not wait for threads that wait for room."""
+    finished = subprocess.run(
+        [sys.executable, "-c", _FORGETFUL, str(tmp_path / "store")],
+        env=os.environ | {"PYTHONPATH": str(Path(lsmproc.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (0, "left open\n") == (finished.returncode, finished.stdout), finished.stderr
