@@ -131,7 +131,7 @@ def test_a_stall_is_explained_while_it_lasts_and_a_write_may_refuse_it(
         assert ("stop", True) == (explanation.state, explanation.stalled)
         assert ["level 0 runs", "compactions paused"] == [finding.condition for finding in explanation.findings]
         assert "level 0 has 4 runs, and writes stop at 4" in str(explanation)
-        assert "change: background_paused() = leave the block" in str(explanation)
+        assert "undo with resume_background()" in str(explanation)
     store.wait_idle(WAIT_SECONDS)
     store.put(b"k", b"v", timeout=0)
     assert not store.explain_stall().stalled
