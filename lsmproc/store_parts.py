@@ -76,7 +76,7 @@ class StoreParts:
         ``collect`` gives the statistics of these parts, for the page STATUS.
         """
         self._collect = lambda: collect(self).to_json_dict()
-        self.config = config
+        self.config: LSMConfig = config
         self.owns_env: bool = env is None
         if env is not None:
             env.check(config)

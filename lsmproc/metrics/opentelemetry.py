@@ -18,8 +18,8 @@ from lsmproc.metrics.store_metrics import Look, StoreMetrics, looks_of
 
 try:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
-except ImportError as error:
-    raise ImportError("lsmproc.metrics.opentelemetry needs opentelemetry-api: pip install lsmproc[otel]") from error
+except ImportError as _error:
+    raise ImportError("lsmproc.metrics.opentelemetry needs opentelemetry-api: pip install lsmproc[otel]") from _error
 
 if TYPE_CHECKING:
     from lsmproc.store import LSMStore

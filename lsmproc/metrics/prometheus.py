@@ -15,8 +15,8 @@ from lsmproc.metrics.store_metrics import looks_of
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ImportError as error:
-    raise ImportError("lsmproc.metrics.prometheus needs prometheus_client: pip install lsmproc[metrics]") from error
+except ImportError as _error:
+    raise ImportError("lsmproc.metrics.prometheus needs prometheus_client: pip install lsmproc[metrics]") from _error
 
 if TYPE_CHECKING:
     from lsmproc.store import LSMStore

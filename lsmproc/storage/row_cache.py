@@ -27,7 +27,7 @@ class RowBudget:
 
     def __init__(self, capacity_bytes: int) -> None:
         """Room for ``capacity_bytes``; 0 caches nothing."""
-        self.capacity_bytes = capacity_bytes
+        self.capacity_bytes: int = capacity_bytes
         self._left = capacity_bytes  # changed without a lock: what threads lose of it is made good at the next start
         self.offers: int = 0  # since all had to start over; the same
         self.started_over: bool = False
