@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import lsmproc
 from tests.trouble.ledger import SMALL, Ledger, files_without_owner
+
+_MOVING_SECONDS = 2.0
 
 
 def closed_streams(directory: Path, background: str) -> list[str]:
@@ -39,8 +42,12 @@ def closed_streams(directory: Path, background: str) -> list[str]:
 
 
 def _staying_low_descriptors() -> set[str]:
-    """Those that are there at three looks: another thread's file may be moved away from there at this moment."""
-    return set(_low_descriptors()) & set(_low_descriptors()) & set(_low_descriptors())
+    """Those that stay: another thread's file may be on its way from there at this moment, and that thread be slow."""
+    found = set(_low_descriptors())
+    deadline = time.monotonic() + _MOVING_SECONDS
+    while found and time.monotonic() < deadline:
+        found &= set(_low_descriptors())
+    return found
 
 
 def _low_descriptors() -> list[str]:
