@@ -21,10 +21,12 @@ from lsmproc.bench.records import RecordMaker
 from lsmproc.bench.settings import Settings
 from lsmproc.bench.sparse_copy import copy_store
 from lsmproc.bench.systems import opener
-from lsmproc.bench.systems.system import StoreOptions
+from lsmproc.bench.systems.system import StoreOptions, System
 from lsmproc.bench.workloads import WORKLOADS
 from lsmproc.bench.workloads.work import Stage, Work, Workload
 
+_SETTLED_SECONDS = 2.0  # without work for so long
+_SETTLED_SHARE = 0.02  # of a processor, for looking whether there is any
 _IDLE_SECONDS = 600.0
 _CHECKED_RECORDS = 100
 
@@ -59,10 +61,22 @@ def load(system_name: str, settings: Settings, directory: str) -> dict[str, Any]
     system.close()
     # Some write their log into a table only when they are opened the next time.
     system = opener(system_name)(directory, StoreOptions.of(settings))
-    system.wait_idle(_IDLE_SECONDS)
+    _settle(system)
     described = {"version": system.version, "settings": system.settings}
     system.close()
     return described
+
+
+def _settle(system: System) -> None:
+    """Leave the store alone until it does nothing: some begin work of their own accord a while after the last write."""
+    deadline = time.perf_counter() + _IDLE_SECONDS
+    while time.perf_counter() < deadline:
+        system.wait_idle(_IDLE_SECONDS)
+        used = cpu_seconds()
+        time.sleep(_SETTLED_SECONDS)
+        if cpu_seconds() - used < _SETTLED_SHARE * _SETTLED_SECONDS:
+            return
+    raise TimeoutError(f"the store is still busy {_IDLE_SECONDS:g} s after its load")
 
 
 class Session:
