@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lsmproc.errors import RecordTooLargeError
 
-MAX_KEY_BYTES = (1 << 16) - 1
+MAX_KEY_BYTES = (1 << 17) - 1
 MAX_VALUE_BYTES = 64 << 20
 MAX_BATCH_BYTES = 256 << 20
 

@@ -91,7 +91,7 @@ class LSMStore:
         """Set ``key`` to ``value``.
 
         Args:
-            key: up to 65,535 bytes.
+            key: up to 131,071 bytes.
             value: up to 64 MiB; buffers are copied.
             sync: True to return only when the write survives power loss; None for the store's ``wal_sync``.
             timeout: seconds to wait while writes are stalled, 0 to refuse; None waits as long as it takes.

@@ -19,7 +19,7 @@ from lsmproc.errors import CorruptionError
 from lsmproc.formats.bounded_msgpack import decode_tree, shown
 from lsmproc.formats.version_edit import FileMetadata, decode_file_metadata, encode_file_metadata
 
-MAX_MESSAGE_BYTES = 16 << 20
+MAX_MESSAGE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)

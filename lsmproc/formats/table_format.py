@@ -43,7 +43,6 @@ import msgpack
 import xxhash
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.block import decode_array
 from lsmproc.formats.bounded_msgpack import FlatReader, shown
 
 # Written to disk: do not change.
@@ -152,16 +151,19 @@ def encode_properties(properties: Properties) -> bytes:
 
 def decode_properties(raw: bytes) -> Properties:
     """The inverse of :func:`encode_properties`."""
-    layout, *values = decode_array(raw, 1 + len(_PROPERTY_TYPES)) or [None]
+    reader = FlatReader(raw)
+    layout, *values = reader.items(min(reader.array_header(), 1 + len(_PROPERTY_TYPES)), _PROPERTY_ITEMS) or [None]
+    reader.end()
     if layout != PROPERTIES_LAYOUT or len(values) != len(_PROPERTY_TYPES):
         raise CorruptionError(f"properties layout {shown(layout)} is unknown; this release reads {PROPERTIES_LAYOUT}")
     for value, expected in zip(values, _PROPERTY_TYPES, strict=True):
         if type(value) is not expected:
             raise CorruptionError(f"the properties hold {shown(value)} where {expected.__name__} belongs")
-    return Properties(*values)  # type: ignore[arg-type]
+    return Properties(*values)
 
 
 _PROPERTY_TYPES = tuple(bytes if field.type == "bytes" else int for field in fields(Properties))
+_PROPERTY_ITEMS = frozenset(_PROPERTY_TYPES)
 
 
 def encode_partition(last_keys: list[bytes], sizes: list[int]) -> bytes:

@@ -140,7 +140,7 @@ def test_errors_are_plyvels(tmp_path: Path, db: ours.DB) -> None:
     assert isinstance(locked.value, ours.Error)
     assert isinstance(locked.value.__cause__, lsmproc.LockedError)
     with pytest.raises(ours.Error, match="above the limit"):
-        db.put(b"k" * 70_000, b"")
+        db.put(b"k" * 140_000, b"")
     (tmp_path / "file").touch()
     with pytest.raises(ours.IOError):
         ours.DB(str(tmp_path / "file"), create_if_missing=True)

@@ -19,7 +19,6 @@ TESTS = 54
 # The tests that do not hold here, each with the words of its failure.
 DEVIATIONS = {
     "test_comparator": "orders keys by their bytes only",  # the workers compare keys without Python code
-    "test_approximate_sizes": "a key of 65600 bytes is above the limit",  # it writes keys of up to 99,900 bytes
 }
 ROOT_ONLY = {"test_open_read_only_dir"}  # fails with plyvel as well where permissions do not count
 

@@ -31,7 +31,7 @@ RECORDS = {
     "fixed": fixed_records(1200),
     "mixed": mixed_records(900),
     "one": Records([b""], [None], [1]),
-    "huge": Records([b"a", b"b", b"k" * 65535], [b"v" * 200_000, None, b""], [3, 2, 1]),
+    "huge": Records([b"a", b"b", b"k" * 131_071], [b"v" * 200_000, None, b""], [3, 2, 1]),
 }
 ALL_OPTIONS = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 ALL_RECORDS = pytest.mark.parametrize("records", RECORDS.values(), ids=RECORDS)

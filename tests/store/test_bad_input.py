@@ -117,7 +117,7 @@ def test_what_is_no_value_is_a_type_error(store: LSMStore, use: str, value: str)
 @pytest.mark.parametrize("use", ["put", "put synced", "delete", "[] =", "batch put", "batch delete"])
 def test_a_key_above_the_limit_is_refused(store: LSMStore, use: str) -> None:
     """With its size and the limit; the longest one allowed is taken."""
-    with pytest.raises(RecordTooLargeError, match="65536 bytes is above the limit of 65535"):
+    with pytest.raises(RecordTooLargeError, match="131072 bytes is above the limit of 131071"):
         KEY_USES[use](store, b"k" * (MAX_KEY_BYTES + 1))
 
 

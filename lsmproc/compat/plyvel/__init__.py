@@ -6,7 +6,7 @@ RuntimeError, an iterator keeps its database alive. What differs:
 
 * the files are lsmproc's: a LevelDB directory is refused, and moved over by copying its records;
 * the byte order is the only order of keys: ``DB(comparator=...)`` raises ``Error``;
-* a key has at most 65,535 bytes, a value 64 MiB, a batch 256 MiB; more raises ``Error``;
+* a key has at most 131,071 bytes, a value 64 MiB, a batch 256 MiB; more raises ``Error``;
 * an iterator never leaves its range and misses no record of it, where plyvel does both in corners (a step back right
   after a seek below ``start``; a step back onto a lone record that equals ``start``);
 * ``in`` raises TypeError, where plyvel 1.5.1 reads the whole database and answers False;
