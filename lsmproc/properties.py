@@ -54,10 +54,12 @@ def _value(name: str, look: Callable[[], StoreFigures]) -> str | None:
         return str(_PROPERTIES[name](look()))
     prefix = name.rstrip("0123456789")
     digits = name[len(prefix) :]
-    if prefix not in _OF_A_LEVEL or not digits.isascii() or len(digits) != 1:
+    # LevelDB and RocksDB read a decimal number here, zeros in front and all.
+    level = digits.lstrip("0") or digits[-1:]
+    if prefix not in _OF_A_LEVEL or len(level) != 1:
         return None
     levels = look().stats.levels
-    return str(_OF_A_LEVEL[prefix](levels[int(digits)])) if int(digits) < len(levels) else None
+    return str(_OF_A_LEVEL[prefix](levels[int(level)])) if int(level) < len(levels) else None
 
 
 def _estimated_keys(figures: StoreFigures) -> int:

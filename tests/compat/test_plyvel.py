@@ -185,9 +185,12 @@ def test_properties_have_leveldbs_form(db: ours.DB) -> None:
     db.compact_range()
     tables = (db.get_property(b"leveldb.sstables") or b"").decode().splitlines()
     assert [f"--- level {level} ---" for level in range(7)] == [line for line in tables if line.startswith("---")]
-    assert 1 == sum(line.endswith("[b'a' .. b'b']") for line in tables)
+    assert 1 == sum(line.endswith("['a' .. 'b']") for line in tables)
     files = [db.get_property(b"leveldb.num-files-at-level%d" % level) for level in range(8)]
     assert (1, None) == (sum(int(count) for count in files[:7] if count), files[7])
+    levels = [db.get_property(b"leveldb.num-files-at-level%02d" % level) for level in range(8)]
+    assert files == levels, "LevelDB reads a decimal number"
+    assert db.get_property(b"rocksdb.stats") is None
     assert (db.get_property(b"leveldb.stats") or b"").startswith(b"                               Compactions\nLevel")
     assert int(db.get_property(b"leveldb.approximate-memory-usage") or b"-1") >= 0
 

@@ -35,6 +35,8 @@ FIGURES = StoreFigures(
         ("rocksdb.num-files-at-level0", "3"),
         ("rocksdb.num-files-at-level1", "2"),
         ("leveldb.num-files-at-level1", "2"),
+        ("leveldb.num-files-at-level01", "2"),
+        ("leveldb.num-files-at-level00", "3"),
         ("rocksdb.num-immutable-mem-table", "2"),
         ("rocksdb.mem-table-flush-pending", "1"),
         ("rocksdb.num-running-flushes", "1"),
@@ -61,7 +63,16 @@ def test_a_property_is_the_figure_that_its_name_says(name: str, value: str) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["", "rocksdb.", "nonsense", "rocksdb.num-files-at-level", "rocksdb.num-files-at-level7", "rocksdb.stats1", "ü"],
+    [
+        "",
+        "rocksdb.",
+        "nonsense",
+        "rocksdb.num-files-at-level",
+        "rocksdb.num-files-at-level7",
+        "rocksdb.num-files-at-level12",
+        "rocksdb.stats1",
+        "ü",
+    ],
 )
 def test_an_unknown_property_is_none(name: str) -> None:
     """As in plyvel; a name that nothing begins with costs no look at the store."""

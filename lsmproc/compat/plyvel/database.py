@@ -12,7 +12,6 @@ from lsmproc.compat.plyvel.errors import reraise, reraise_opening
 from lsmproc.compat.plyvel.iterators import Iterator, RawIterator
 from lsmproc.compat.plyvel.options import file_system_name, native_options
 from lsmproc.compat.plyvel.prefixed_database import PrefixedDB
-from lsmproc.compat.plyvel.properties import property_text
 from lsmproc.compat.plyvel.snapshot import Snapshot
 from lsmproc.compat.plyvel.values import as_value
 from lsmproc.compat.plyvel.write_batch import WriteBatch
@@ -124,11 +123,11 @@ class DB:
         return PrefixedDB(db=self, prefix=prefix)
 
     def get_property(self, name: bytes) -> bytes | None:
-        """One of LevelDB's properties as text, or None for a name that is none: see ``properties``."""
+        """One of LevelDB's properties as text of its form, or None for a name that is none of them."""
         if not isinstance(name, bytes):
             raise TypeError(f"a property's name is bytes, not {type(name).__name__}")
         self.check_open()
-        return property_text(self._store, name)
+        return self._store.get_property(name) if name.startswith(b"leveldb.") else None
 
     def compact_range(self, *, start: bytes | None = None, stop: bytes | None = None) -> None:
         """Merge the records of a range into the deepest level, and drop what is deleted there."""
