@@ -31,6 +31,7 @@ from lsmproc.storage.file_system import FileSystem, PosixFileSystem
 from lsmproc.storage.open_file import OpenFiles
 from lsmproc.storage.row_cache import RowBudget
 from lsmproc.ticker import Ticker
+from lsmproc.timeouts import checked_timeout
 from lsmproc.workers.inline_background import InlineBackground
 from lsmproc.workers.placement import Placement
 from lsmproc.workers.process_background import ProcessBackground
@@ -233,7 +234,11 @@ class Env:
         return config if same else config.replace(**decided)
 
     def close(self, timeout: float = _CLOSE_SECONDS) -> None:
-        """Stop the workers within ``timeout`` seconds. REQUIRES: the stores of this Env are closed. Idempotent."""
+        """Stop the workers within ``timeout`` seconds. REQUIRES: the stores of this Env are closed. Idempotent.
+
+        Raises TypeError, ValueError for a bad timeout.
+        """
+        timeout = checked_timeout(timeout)
         self.closed = True
         self.background.close(timeout)
 

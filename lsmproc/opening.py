@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lsmproc.config import LSMConfig
 from lsmproc.store import LSMStore
 from lsmproc.store_parts import check_arguments
+from lsmproc.timeouts import checked_timeout
 
 if TYPE_CHECKING:
     from lsmproc.env import Env
@@ -35,10 +36,11 @@ def open_store(
 
     Raises:
         ConfigError: an option is unknown or has a value that cannot work; all problems at once.
+        TypeError, ValueError: another argument that cannot be meant.
         NotAStoreError, LockedError, CorruptionError, StorageError: as LSMStore.
     """
     if wait is not None:
-        lock_wait_seconds = wait
+        lock_wait_seconds = checked_timeout(wait, "wait")
     if config is not None:
         check_arguments(config, env, lock_wait_seconds)
     chosen = LSMConfig.from_options(path, **options) if config is None else config.replace(data_dir=path, **options)

@@ -30,6 +30,7 @@ from lsmproc.snapshot import Pin, Snapshot, TimedPin, checked_snapshot, iterate,
 from lsmproc.stall_explanation import StallExplanation, explain
 from lsmproc.stats_report import collect_stats
 from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
+from lsmproc.timeouts import checked_timeout
 from lsmproc.write_batch import WriteBatch
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class LSMStore:
             LockedError: another owner has it open.
             CorruptionError: files are missing or damaged; nothing was changed.
             StorageError: the operating system refused a file operation.
+            TypeError, ValueError: an argument that cannot be meant; nothing was made.
         """
         check_arguments(config, env, lock_wait_seconds)
         self._parts = parts = StoreParts(config, env, lock_wait_seconds, collect_stats)
@@ -98,7 +100,7 @@ class LSMStore:
 
         Raises:
             WriteStallTimeout: the timeout has passed; nothing was written.
-            TypeError, RecordTooLargeError: bad arguments; nothing was written.
+            TypeError, ValueError, RecordTooLargeError: bad arguments; nothing was written.
             NoSpaceError, StorageError: the log could not take the write; nothing was written.
             DurabilityError: a sync failed; the store must be opened again before it takes writes.
             BackgroundError: flushes or compactions have failed for good.
@@ -259,6 +261,8 @@ class LSMStore:
         return WriteBatch(self._write_batch, sync=sync, timeout=timeout)
 
     def _write(self, keys: list[bytes], values: list[bytes | None], sync: bool | None, timeout: float | None) -> None:
+        if timeout is not None:
+            timeout = checked_timeout(timeout)
         self._write_path.commit(keys, values, sync=self._syncs if sync is None else sync, timeout=timeout)
 
     def _write_batch(
@@ -337,6 +341,8 @@ class LSMStore:
 
         Raises TimeoutError after ``timeout`` seconds (the flush goes on), NoSpaceError, BackgroundError, ReadOnlyError.
         """
+        if timeout is not None:
+            timeout = checked_timeout(timeout)
         view = self._write_path.view
         if self.config.read_only:
             self._write_path.rotate()  # Raises what every write raises.
@@ -366,6 +372,8 @@ class LSMStore:
             raise TypeError(f"a level is a number from 0 to {LEVEL_COUNT - 1}, not {type(level).__name__}")
         if not 0 <= level < LEVEL_COUNT:
             raise ValueError(f"there is no level {level!r}; levels are 0 to {LEVEL_COUNT - 1}")
+        if timeout is not None:
+            timeout = checked_timeout(timeout)
         manual = ManualCompaction(level, checked_bound(start, "start"), checked_bound(stop, "stop"))
         self._parts.maintenance.compact(manual)
         if wait:
@@ -396,7 +404,7 @@ class LSMStore:
 
     def wait_idle(self, timeout: float | None = None) -> None:
         """Wait until no flush and no compaction runs or is wanted. Raises TimeoutError, BackgroundError."""
-        self._parts.maintenance.wait_idle(timeout)
+        self._parts.maintenance.wait_idle(None if timeout is None else checked_timeout(timeout))
 
     def pause_background(self) -> None:
         """Start no compactions but those asked for until ``resume_background``; see ``background_paused``. Counted."""
@@ -535,6 +543,7 @@ class LSMStore:
                 next open replays it.
             timeout: seconds to wait for the flush, and for busy workers to leave before they are killed.
         """
+        timeout = checked_timeout(timeout)
         try:
             if flush and not self.closed and not self.config.read_only:
                 self.flush_memtable(timeout=timeout)

@@ -33,6 +33,7 @@ from lsmproc.statistics import Statistics
 from lsmproc.storage.mapped_wal import MappedWal
 from lsmproc.storage.table_cache import TableCache
 from lsmproc.storage.wal_writer import PwriteWal
+from lsmproc.timeouts import checked_timeout
 from lsmproc.write_controller import WriteController
 from lsmproc.write_path import WritePath
 
@@ -372,13 +373,12 @@ def _open_stores() -> weakref.WeakSet[StoreParts]:
 
 
 def check_arguments(config: object, env: object, lock_wait_seconds: object) -> None:
-    """Raise TypeError before anything is made on disk."""
+    """Raise TypeError or ValueError before anything is made on disk."""
     if not isinstance(config, LSMConfig):
         raise TypeError(f"config is an LSMConfig, not {type(config).__name__}; make one with LSMConfig(data_dir=...)")
     if env is not None and not isinstance(env, Env):
         raise TypeError(f"env is an lsmproc.Env or None, not {type(env).__name__}")
-    if isinstance(lock_wait_seconds, bool) or not isinstance(lock_wait_seconds, (int, float)):
-        raise TypeError(f"lock_wait_seconds is a number, not {type(lock_wait_seconds).__name__}")
+    checked_timeout(lock_wait_seconds, "lock_wait_seconds")
 
 
 def close_forgotten(parts: StoreParts, path: str) -> None:

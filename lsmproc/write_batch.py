@@ -14,6 +14,7 @@ from lsmproc.record_limits import (
     checked_key,
     checked_value,
 )
+from lsmproc.timeouts import checked_timeout
 
 # (keys, values, sync, timeout): None among the values is a deletion.
 Write = Callable[[list[bytes], list["bytes | None"], "bool | None", "float | None"], None]
@@ -34,10 +35,10 @@ class WriteBatch:
     __slots__ = ("_bytes", "_keys", "_sync", "_timeout", "_values", "_write")
 
     def __init__(self, write: Write, *, sync: bool | None = None, timeout: float | None = None) -> None:
-        """An empty batch that will be handed to ``write``."""
+        """An empty batch that will be handed to ``write``. Raises TypeError, ValueError for a bad timeout."""
         self._write = write
         self._sync = sync
-        self._timeout = timeout
+        self._timeout = None if timeout is None else checked_timeout(timeout)
         self._keys: list[bytes] = []
         self._values: list[bytes | None] = []
         self._bytes = 0

@@ -16,6 +16,7 @@ from lsmproc.aio.lanes import Lanes
 from lsmproc.aio.later import Later
 from lsmproc.opening import open_store
 from lsmproc.store_parts import CLOSE_SECONDS
+from lsmproc.timeouts import checked_timeout
 
 if TYPE_CHECKING:
     from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
@@ -245,6 +246,7 @@ class AsyncStore:
 
     async def close(self, *, flush: bool = False, timeout: float = CLOSE_SECONDS) -> None:  # noqa: ASYNC109 - as there
         """As LSMStore.close. Idempotent. It goes on to its end if its task is cancelled."""
+        timeout = checked_timeout(timeout)  # Here: a close that has begun counts as done.
         if self._closing is None:
             self._closing = self._lanes.upkeep.submit(self._store.close, flush=flush, timeout=timeout)
             self._closing.add_done_callback(lambda _: self._lanes.close())

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from lsmproc.events.event import Event, EventsDropped
+from lsmproc.timeouts import checked_timeout
 
 MOST_WAITING = 4096  # events for one callback; more are dropped, counted and told of
 CLOSE_SECONDS = 1.0  # to wait for a callback to hear of what has happened before its subscription ends
@@ -42,8 +43,9 @@ class Subscription:
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """End the subscription, when the callback has heard of everything up to now or ``timeout`` seconds have passed.
 
-        Called by the callback itself, it ends the subscription at once.
+        Called by the callback itself, it ends the subscription at once. Raises TypeError, ValueError for a bad timeout.
         """
+        timeout = checked_timeout(timeout)
         if not self.closed and self._thread != threading.get_ident():
             self._idle.wait(timeout)
         self.closed = True

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from lsmproc.metrics.exposition import CONTENT_TYPE, exposition
 from lsmproc.metrics.store_metrics import Look
+from lsmproc.timeouts import checked_timeout
 
 DEFAULT_PORT = 9464  # that of OpenTelemetry's Prometheus exporter
 DEFAULT_ADDRESS = "127.0.0.1"
@@ -53,7 +54,7 @@ class MetricsServer:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until somebody closes the server; False if that takes longer than ``seconds``."""
-        self._thread.join(seconds)
+        self._thread.join(None if seconds is None else checked_timeout(seconds, "seconds"))
         return not self._thread.is_alive()
 
     def close(self) -> None:
