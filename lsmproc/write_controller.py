@@ -153,6 +153,7 @@ class WriteController:
     """
 
     engaged: bool  # whether writes may have to wait; read without a lock on every write
+    compactions_paused: bool  # whether somebody has them paused; to be set from outside, for what a refusal advises
 
     def __init__(
         self,
@@ -162,6 +163,7 @@ class WriteController:
     ) -> None:
         """Begin in NORMAL. ``wait_on`` waits on a condition for at most so many seconds; tests pass their own."""
         self.engaged = False
+        self.compactions_paused = False
         self._options = options
         self._clock = clock
         self._wait_on = wait_on
@@ -301,7 +303,7 @@ class WriteController:
         while self._stall.state is StallState.STOP:
             left = _LONGEST_WAIT_SECONDS if deadline is None else deadline - self._clock()
             if refuse or left <= 0:
-                raise WriteStallTimeout(_refusal("stopped", self._stall))
+                raise WriteStallTimeout(self._refusal("stopped"))
             trouble = self._trouble.get(self._stall.reason)
             self._wait_on(self._changed, min(left, _LONGEST_WAIT_SECONDS if trouble is None else _BLOCKED_WAIT_SECONDS))
             self._raise_if_aborted()
@@ -313,7 +315,7 @@ class WriteController:
         due = max(self._next_write_at, now - _SHORTEST_DELAY_SECONDS)
         delay = min(due - now, self._options.max_delay_seconds)
         if delay >= _SHORTEST_DELAY_SECONDS and (refuse or (deadline is not None and now + delay > deadline)):
-            raise WriteStallTimeout(_refusal("slowed down", self._stall))
+            raise WriteStallTimeout(self._refusal("slowed down"))
         # This write pays for those before it, and those after it pay for this one: a large batch is not held up for
         # its own size, and what it leaves unpaid is limited.
         due += delay_seconds(size_bytes, self._stall, self._options)
@@ -329,11 +331,14 @@ class WriteController:
         if self._make_error is not None:
             raise self._make_error()
 
+    def _refusal(self, how: str) -> str:
+        stall = self._stall
+        paused = self.compactions_paused and stall.reason in {StallReason.LEVEL0, StallReason.DEBT}
+        remedy = _PAUSE_REMEDY if paused else _REMEDIES[stall.reason]
+        return f"writes are {how} by {stall.text}; {remedy}; explain_stall() tells more"
 
-def _refusal(how: str, stall: Stall) -> str:
-    return f"writes are {how} by {stall.text}; {_REMEDIES[stall.reason]}; explain_stall() tells more"
 
-
+_PAUSE_REMEDY = "compactions are paused: call resume_background(), or leave the block of background_paused()"
 _REMEDIES = {
     StallReason.NONE: "try again later",
     StallReason.MEMTABLES: "try again later, or raise max_immutable_memtables, memtable_max_bytes or flush_workers",

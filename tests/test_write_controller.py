@@ -312,3 +312,27 @@ def test_a_refusal_names_the_reason_and_the_remedy(controller: WriteController, 
     controller.update(backlog)
     with pytest.raises(WriteStallTimeout, match=text):
         controller.wait(100, refuse=True)
+
+
+@pytest.mark.parametrize(
+    ("backlog", "text"),
+    [
+        (STOPPED, r"level 0 runs: 36 .*; compactions are paused: call resume_background\(\)"),
+        (
+            Backlog(debt_bytes=300 * MEBIBYTE),
+            r"compaction debt: .*; compactions are paused: call resume_background\(\)",
+        ),
+        (Backlog(immutable_memtables=4), "immutable memtables: 4 .*; try again later, or raise max_immutable"),
+    ],
+)
+def test_a_refusal_while_compactions_are_paused_names_the_pause(
+    controller: WriteController, backlog: Backlog, text: str
+) -> None:
+    """If compactions are what it waits for; until they go on."""
+    controller.compactions_paused = True
+    controller.update(backlog)
+    with pytest.raises(WriteStallTimeout, match=text):
+        controller.wait(100, refuse=True)
+    controller.compactions_paused = False
+    with pytest.raises(WriteStallTimeout, match="try again later, or raise"):
+        controller.wait(100, refuse=True)

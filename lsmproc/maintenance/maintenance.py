@@ -206,6 +206,7 @@ class Maintenance:
                     "the background is not paused; each resume_background() undoes one pause_background()"
                 )
             self._compactions.pauses += 1 if paused else -1
+            self._tree.report_pause(paused=self.paused)
         self.wake()
 
     @property

@@ -148,6 +148,10 @@ class Tree:
         """Let writes that are stopped know why what they wait for does not get on, or that it does again."""
         self._controller.blocked(flushes, compactions)
 
+    def report_pause(self, *, paused: bool) -> None:
+        """Let writes that are refused name what keeps their backlog from shrinking."""
+        self._controller.compactions_paused = paused
+
     def remove_obsolete(self) -> None:
         """Remove the tables that no version names any more: neither the current one nor one that a reader holds."""
         for number in self._version_set.take_obsolete():
