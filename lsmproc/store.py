@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
@@ -436,13 +436,15 @@ class LSMStore:
     def background_paused(self) -> Iterator[None]:
         """Start no compactions in this block but those asked for; what runs is finished, and flushes go on.
 
-        Blocks may be nested. A store whose level 0 reaches its stop trigger meanwhile takes no writes.
+        Blocks may be nested. A store whose level 0 reaches its stop trigger meanwhile takes no writes. A block may
+        close the store.
         """
         self._parts.maintenance.pause(paused=True)
         try:
             yield
         finally:
-            self._parts.maintenance.pause(paused=False)
+            with suppress(ClosedError):  # Nothing is left to go on then.
+                self._parts.maintenance.pause(paused=False)
 
     def sync(self) -> None:
         """Make every write so far survive power loss. Raises DurabilityError, which is final."""

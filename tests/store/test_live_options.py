@@ -219,3 +219,13 @@ def test_options_change_in_any_thread_while_others_write(open_store: OpenStore, 
         thread.join(20)
         assert not thread.is_alive()
         assert 2000 == sum(1 for _ in db)
+
+
+def test_a_block_in_which_compactions_are_paused_may_close_the_store(open_store: OpenStore) -> None:
+    """Its end raises nothing, and hides nothing that the block raised."""
+    with open_store() as db, db.background_paused():
+        db.close()
+    db = open_store()
+    with pytest.raises(KeyError), db.background_paused():
+        db.close()
+        raise KeyError
