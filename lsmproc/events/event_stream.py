@@ -65,7 +65,7 @@ class EventStream:
         """Call ``callback`` with every event from now on. Raises TypeError, ClosedError."""
         if not callable(callback):
             raise TypeError(f"a subscriber is a function of one event, not {type(callback).__name__}")
-        subscription = Subscription(callback, self._end)
+        subscription = Subscription(callback, self._end, self._lock)
         with self._lock:
             if self._closed:
                 raise ClosedError("the store is closed; open it again with lsmproc.open()")

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -27,9 +28,15 @@ class Subscription:
         failed: how many events the callback has raised on. The 1st, 2nd, 4th, 8th ... failure is logged.
     """
 
-    def __init__(self, callback: Callable[[Event], object], end: Callable[[Subscription], None]) -> None:
-        """Made by EventStream only; ``end`` takes the subscription off its list."""
+    def __init__(
+        self,
+        callback: Callable[[Event], object],
+        end: Callable[[Subscription], None],
+        lock: AbstractContextManager[object],
+    ) -> None:
+        """Made by EventStream only; ``end`` takes the subscription off its list, ``lock`` is the stream's."""
         self._callback = callback
+        self._lock = lock
         self._end = end
         self._waiting: deque[Event] = deque()
         self._untold = 0  # dropped since the callback was told of that
@@ -94,10 +101,12 @@ class Subscription:
                 if self.closed:
                     return
                 self._call(event)
-            if self._untold and not self._waiting:
-                # Nothing has come since, and it must be told all the same.
-                count, self._untold = self._untold, 0
-                self._call(EventsDropped(count=count))
+            if self._untold:
+                with self._lock:
+                    # If something has come since, the count is in front of it.
+                    count, self._untold = (0, self._untold) if self._waiting else (self._untold, 0)
+                if count:
+                    self._call(EventsDropped(count=count))
         finally:
             self._thread = None
 

@@ -203,3 +203,24 @@ def test_a_callback_that_closes_the_stream_does_not_keep_the_others_from_their_l
     gate.set()
     assert closed.wait(DEADLINE_SECONDS / 2)
     assert [1, 2, 3] == numbers(heard)
+
+
+def test_events_that_are_dropped_while_the_gap_is_told_are_told_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count is taken under the lock: one that comes just before it is in it."""
+    monkeypatch.setattr(subscription, "MOST_WAITING", 0)
+    heard: list[Event] = []
+
+    class BusyLock:
+        """A lock that another publisher gets first."""
+
+        def __enter__(self) -> None:
+            one.offer(TableDeleted(number=2))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    one = Subscription(heard.append, lambda _: None, BusyLock())
+    one.offer(TableDeleted(number=1))
+    one.deliver()
+    assert [2] == [event.count for event in heard if isinstance(event, EventsDropped)]
+    assert 2 == one.dropped
