@@ -112,6 +112,8 @@ class FollowedStore:
             self._check_open()
             self._settled = False  # What is read of the manifest here is not shown.
             version = self._manifest.read()
+            if self._manifest.openings != self._openings and self._is_older(version):
+                raise self._lost()
             return max(version.last_sequence, self._log.newest_sequence(), self.last_sequence)
 
     def take_snapshot(self, token: object) -> tuple[ReadView, int]:
@@ -199,7 +201,7 @@ class FollowedStore:
                     self._directory.hold(table_name(file.number) for _, file in version.files())
                     self._held.add(version)
                 if self._manifest.openings != self._openings:
-                    if version.epoch < self.view.version.epoch or not self._log.is_in_place(version):
+                    if self._is_older(version):
                         raise self._lost()
                     self._openings = self._manifest.openings
                 self._log.catch_up(version, thorough=search)
@@ -234,6 +236,10 @@ class FollowedStore:
         if changed or self._holds_more:
             self._let_go(version)
         return True
+
+    def _is_older(self, version: Version) -> bool:
+        """Whether the files are of an earlier time than what is shown. Raises FileNotFoundError, StorageError."""
+        return version.epoch < self.view.version.epoch or not self._log.is_in_place(version)
 
     def _lost(self) -> CorruptionError:
         return CorruptionError(

@@ -132,7 +132,10 @@ class Follower:
         return self._store.last_sequence
 
     def lag(self) -> Lag:
-        """How far this follower is behind its owner, without refreshing it. Reads the log that is new."""
+        """How far this follower is behind its owner, without refreshing it. Reads the log that is new.
+
+        Raises as ``refresh``: a store that no longer holds what is shown is neither ahead nor behind.
+        """
         newest = self._store.newest_sequence()
         shown = min(self._store.last_sequence, newest)
         return Lag(shown, newest, (newest - shown) / 1e9)  # Sequence numbers are times in nanoseconds.

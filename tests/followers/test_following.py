@@ -193,6 +193,8 @@ def test_a_store_that_loses_what_was_shown_is_not_believed(own: Own, follow: Fol
     for _ in range(2):
         with pytest.raises(CorruptionError, match="has shown"):
             follower.refresh()
+        with pytest.raises(CorruptionError, match="has shown"):
+            follower.lag()
         assert b"2" == follower.get(b"a")
 
 
