@@ -42,7 +42,6 @@ class LogSegments:
         segment_bytes: room that spares are made with; may be changed at any time.
         rotated_bytes: bytes of all segments that were sealed since the opening.
         sync_times: how long that took.
-        forgotten_bytes: of the segments whose records came into tables since the start.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class LogSegments:
         self.segment_bytes: int = segment_bytes
         self.rotated_bytes: int = 0
         self.sync_times: Histogram = Histogram()
-        self.forgotten_bytes: int = 0
         self._fs = fs
         self._store_uuid = store_uuid
         self._numbers = numbers
@@ -189,9 +187,7 @@ class LogSegments:
 
     def forget(self, ends: Iterable[SegmentEnd]) -> None:
         """Close the segments that end so: their records are durable in a table."""
-        ends = tuple(ends)
         numbers = {end.number for end in ends}
-        self.forgotten_bytes += sum(end.end for end in ends)
         with self._sync_lock:
             for wal in [wal for wal in self._unsynced if wal.number in numbers]:
                 self._unsynced.remove(wal)

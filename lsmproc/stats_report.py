@@ -82,7 +82,8 @@ def _wal(parts: StoreParts, immutable_bytes: int) -> WalStats:
     if log is None:
         return WalStats(len(parts.replayed_log), live)
     segments = 1 + sum(len(each.segments) for each in parts.write_path.view.immutables)
-    return WalStats(segments, live, log.syncs, live + log.forgotten_bytes)
+    written = sum(parts.replayed_log) + log.rotated_bytes + log.current.end
+    return WalStats(segments, live, log.syncs, written)
 
 
 def _workers(parts: StoreParts) -> tuple[WorkerStats, ...]:
