@@ -5,24 +5,25 @@
 2. its tables are linked into the new directory, or copied where it is on another file system, and their names synced;
 3. a manifest that names them is published there, CURRENT last.
 
-A crash on the way leaves a directory without CURRENT, which no one takes for a store. Tables are never changed once
-they are written, so original and copy may share them; the copy has an identity and a log of its own.
+A copy that fails is taken away again; a crash on the way leaves a directory without CURRENT, which no one takes for a
+store. Tables are never changed once they are written, so original and copy may share them; the copy has an identity and
+a log of its own.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsmproc.errors import NotAStoreError, ReadOnlyError
-from lsmproc.formats.file_names import LOCK, TMP_DIRECTORY, table_name
+from lsmproc.errors import NotAStoreError, ReadOnlyError, StorageError
+from lsmproc.formats.file_names import CURRENT, LOCK, TMP_DIRECTORY, table_name
 from lsmproc.formats.version_edit import VersionEdit
 from lsmproc.option_history import record_options
 from lsmproc.storage.directory_lock import DirectoryLock
-from lsmproc.storage.file_system import FileSystem, make_store_directory
+from lsmproc.storage.file_system import FileSystem, make_store_directory, remove_directory
 from lsmproc.storage.linked_files import link_or_copy
 from lsmproc.storage.manifest import LogManifest
 from lsmproc.storage.version import Version
@@ -30,6 +31,9 @@ from lsmproc.storage.version_set import FileNumbers
 
 if TYPE_CHECKING:
     from lsmproc.store_parts import StoreParts
+
+
+_NOT_OURS = frozenset({LOCK, "lost+found"})  # what an empty directory may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,17 @@ def make_checkpoint(parts: StoreParts, path: str | os.PathLike[str]) -> Checkpoi
         lock = DirectoryLock(target)
         stack.callback(lock.close)
         _check_empty(target)
-        target.make_directory(TMP_DIRECTORY)
         files = version.files()
-        copied = sum(file.size for _, file in files if not link_or_copy(parts.fs, target, table_name(file.number)))
-        target.sync_directory()
-        _publish(target, version)
-        record_options(target, parts.written_settings())
+        try:
+            target.make_directory(TMP_DIRECTORY)
+            copied = sum(file.size for _, file in files if not link_or_copy(parts.fs, target, table_name(file.number)))
+            target.sync_directory()
+            _publish(target, version)
+            record_options(target, parts.written_settings())
+        except BaseException:
+            with suppress(StorageError):  # What made the copy fail is what the caller has to know.
+                _remove_all(target)
+            raise
     return CheckpointInfo(target_path, len(files), sum(file.size for _, file in files), copied, version.last_sequence)
 
 
@@ -73,11 +82,21 @@ def _check_target(source: str, target: str) -> None:
 
 
 def _check_empty(target: FileSystem) -> None:
-    names = [name for name in target.list_directory() if name not in {LOCK, "lost+found"}]
+    names = [name for name in target.list_directory() if name not in _NOT_OURS]
     if names:
         raise NotAStoreError(
             f"{target.path} is not empty: it holds {names[0]!r}; a checkpoint needs a new or empty directory"
         )
+
+
+def _remove_all(target: FileSystem) -> None:
+    """Take a copy that failed away again, CURRENT first; the directory was empty before. Raises StorageError."""
+    names = [name for name in target.list_directory() if name not in {*_NOT_OURS, TMP_DIRECTORY}]
+    for name in sorted(names, key=lambda name: name != CURRENT):
+        target.unlink(name)
+    for name in target.list_directory(TMP_DIRECTORY):
+        target.unlink(f"{TMP_DIRECTORY}/{name}")
+    remove_directory(os.path.join(target.path, TMP_DIRECTORY))
 
 
 def _publish(target: FileSystem, version: Version) -> None:

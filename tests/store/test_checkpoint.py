@@ -83,10 +83,10 @@ def test_a_place_that_is_not_free_is_refused(open_store: OpenStore, tmp_path: Pa
     assert "sound" == verify_store(tmp_path / "store").verdict
 
 
-def test_a_checkpoint_that_fails_half_way_is_no_store(
+def test_a_checkpoint_that_fails_half_way_leaves_nothing_and_can_be_made_again(
     open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CURRENT comes last."""
+    """CURRENT comes last, and what was linked is taken away."""
     link, calls = PosixFileSystem.link, []
 
     def fail_second(self: PosixFileSystem, name: str, directory: str) -> None:
@@ -102,8 +102,12 @@ def test_a_checkpoint_that_fails_half_way_is_no_store(
             db.flush_memtable()
         with pytest.raises(StorageError):
             db.checkpoint(tmp_path / "copy")
-    with pytest.raises((lsmproc.NotAStoreError, lsmproc.CorruptionError)):
-        open_store("copy")
+        assert ["LOCK"] == os.listdir(tmp_path / "copy")
+        with pytest.raises(lsmproc.NotAStoreError):
+            open_store("copy", create_if_missing=False)
+        assert 3 == db.checkpoint(tmp_path / "copy").tables
+        assert 3 == len(db.live_files()), "the original keeps its own names"
+    assert "sound" == verify_store(tmp_path / "copy").verdict
 
 
 def test_a_reader_makes_no_checkpoint(open_store: OpenStore, tmp_path: Path) -> None:
