@@ -322,7 +322,11 @@ def storage_error(error: OSError, name: str) -> StorageError:
     if isinstance(error, StorageError):
         return error
     kind = NoSpaceError if error.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
-    return kind(error.errno, error.strerror, name)
+    remedy = _READ_ONLY_REMEDY if error.errno == errno.EROFS else ""
+    return kind(error.errno, f"{error.strerror}{remedy}", name)
+
+
+_READ_ONLY_REMEDY = "; to read a store there, open it with read_only=True or with lsmproc.open_follower()"
 
 
 def _regular(fd: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 
 import lsmproc
 from lsmproc import LockedError, LSMStore, NotAStoreError, ReadOnlyError
+from lsmproc.errors import StorageError
+from lsmproc.storage.file_system import PosixFileSystem, storage_error
 from lsmproc.store_parts import CLOSE_SECONDS
 
 OpenStore = Callable[..., LSMStore]
@@ -309,3 +312,21 @@ def test_a_private_env_ends_with_its_store(open_store: OpenStore) -> None:
     store.close()
     with pytest.raises(lsmproc.ClosedError):
         env.background.call_soon(lambda: None)
+
+
+def test_a_write_to_a_read_only_mount_says_how_to_read_there(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system says about it names no way out."""
+    open_store().close()
+    really_open = PosixFileSystem.open
+
+    def refuse(self: PosixFileSystem, name: str, flags: int) -> int:
+        if flags & os.O_ACCMODE:
+            raise storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), name)
+        return really_open(self, name, flags)
+
+    monkeypatch.setattr(PosixFileSystem, "open", refuse)
+    with pytest.raises(StorageError, match=r"read_only=True.*open_follower") as refused:
+        open_store()
+    assert errno.EROFS == refused.value.errno
