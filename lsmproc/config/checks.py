@@ -41,9 +41,23 @@ class Problem:
 
     def text(self, origins: Mapping[str, str] | None = None) -> str:
         """The sentence, after the place where the first setting with a known place was written."""
-        places = (origins[name] for name in self.names if origins and name in origins)
-        place = next(places, "")
+        place = self.place(origins)
         return f"{place}: {self.sentence}" if place else self.sentence
+
+    def place(self, origins: Mapping[str, str] | None) -> str:
+        """Where the first setting with a known place was written; "" if there is none."""
+        return next((origins[name] for name in self.names if origins and name in origins), "")
+
+
+def in_line_order(problems: list[Problem], origins: Mapping[str, str] | None) -> list[Problem]:
+    """Those of a file in the order of its lines, then the others as they were: who corrects a file goes down it."""
+
+    def line(problem: Problem) -> tuple[bool, str, int]:
+        file, _, number = problem.place(origins).rpartition(":")
+        in_file = bool(file) and number.isdecimal()
+        return (False, file, int(number)) if in_file else (True, "", 0)
+
+    return sorted(problems, key=line)
 
 
 def check(described: tuple[Field[Any], ...], values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:

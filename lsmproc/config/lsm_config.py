@@ -13,7 +13,7 @@ import os
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, Self
 
-from lsmproc.config.checks import check
+from lsmproc.config.checks import check, in_line_order
 from lsmproc.config.explanation import explain
 from lsmproc.config.layers import Layer, merged
 from lsmproc.config.option import choice, count, cpu_numbers, flag, seconds, size
@@ -163,5 +163,5 @@ class LSMConfig(StoreSettings):
         values, origins = merged(layers)
         checked, problems = check(fields(cls), values)
         if problems:
-            raise ConfigError(problem.text(origins) for problem in problems)
+            raise ConfigError(problem.text(origins) for problem in in_line_order(problems, origins))
         return cls(**checked)

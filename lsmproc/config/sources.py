@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lsmproc.config.checks import check
+from lsmproc.config.checks import check, in_line_order
 from lsmproc.config.layers import SYNONYMS, Layer, merged
 from lsmproc.config.lsm_config import LSMConfig
 from lsmproc.config.profiles import profile_layer
@@ -65,9 +65,8 @@ class Sources:
         layers.append(Layer({"data_dir": self.data_dir, **self.arguments}))
         values, origins = merged(tuple(layers))
         checked, found = check(fields(LSMConfig), values)
-        problems += [
-            problem.text({name: place for name, place in origins.items() if place != ARGUMENT}) for problem in found
-        ]
+        places = {name: place for name, place in origins.items() if place != ARGUMENT}
+        problems += [problem.text(places) for problem in in_line_order(found, places)]
         if problems:
             raise ConfigError(problems)
         return ResolvedConfig(LSMConfig(**checked), _all_origins(values, origins))

@@ -51,7 +51,7 @@ def test_check_tells_all_problems_and_exits_with_1(run: Run, tmp_path: Path) -> 
     done = run("config", "check", file)
     lines = done.out.decode().splitlines()
     assert (1, "3 problems, 0 warnings") == (done.code, lines[-1])
-    assert [f"problem: {file}:2", f"problem: {file}:1", f"problem: {file}:3"] == [
+    assert [f"problem: {file}:1", f"problem: {file}:2", f"problem: {file}:3"] == [
         ":".join(line.split(":")[:3]) for line in lines[:-1]
     ]
 

@@ -99,6 +99,7 @@ def test_a_service_with_a_bad_config_is_told_all_that_is_wrong_with_it(
     for text in told:
         for mistake in ("app.toml:1: flush_workers", "app.toml:2: unknown setting 'rate_limt'", "app.toml:4: wal_sync"):
             assert mistake in text
+        assert text.index("app.toml:1:") < text.index("app.toml:2:") < text.index("app.toml:4:")
     assert not (tmp_path / "store").exists()
 
 

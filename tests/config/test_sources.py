@@ -59,7 +59,7 @@ def test_all_problems_of_all_sources_are_told_at_once(tmp_path: Path) -> None:
     sources = Sources("/x", profile="durabel", file=file, environment={"LSMPROC_RATE_LIMT": "1MiB"})
     with pytest.raises(ConfigError) as caught:
         sources.resolve()
-    profile, unknown, workers, stop = sorted(caught.value.problems, key=lambda text: "profile" not in text)
+    profile, workers, stop, unknown = sorted(caught.value.problems, key=lambda text: "profile" not in text)
     assert "did you mean 'durable'?" in profile
     assert unknown.startswith("environment LSMPROC_RATE_LIMT: unknown setting 'rate_limt': did you mean 'rate_limit")
     assert f"{file}:1: compaction_workers = 0: must be at least 1" == workers

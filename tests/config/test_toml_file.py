@@ -39,14 +39,14 @@ def test_each_problem_is_told_with_file_and_line(tmp_path: Path) -> None:
         LSMConfig.from_toml(file)
     assert (
         f"{file}:3: unknown setting 'rate_limt': did you mean 'rate_limit_bytes_per_sec'?",
-        f"{file}:9: [a] is a table: settings stand at the top level of the file, without tables",
-        "data_dir is missing: every store needs it",
-        f"{file}:7: [wal] is a table: settings stand at the top level of the file, without tables",
         f"{file}:4: compaction_workers = 0: must be at least 1",
         (
             f"{file}:6: level0_stop_writes_trigger (8) must be above level0_slowdown_writes_trigger (20): "
             "writes slow down before they stop"
         ),
+        f"{file}:7: [wal] is a table: settings stand at the top level of the file, without tables",
+        f"{file}:9: [a] is a table: settings stand at the top level of the file, without tables",
+        "data_dir is missing: every store needs it",
     ) == caught.value.problems
 
 
