@@ -116,7 +116,10 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Content-Type", CONTENT_TYPE)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815 - as http.server has it; a probe asks with it
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is http.server's
         """To the logger; scrapes are too many for standard error."""

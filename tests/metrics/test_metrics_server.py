@@ -12,10 +12,10 @@ from lsmproc import metrics
 from lsmproc.metrics import MetricsServer, StoreMetrics
 
 
-def _get(server: MetricsServer, path: str) -> tuple[int, str, str]:
+def _get(server: MetricsServer, path: str, method: str = "GET") -> tuple[int, str, str]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10.0)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.headers["Content-Type"], answer.read().decode()
     finally:
@@ -42,6 +42,13 @@ def test_other_pages_are_not_there(store: lsmproc.LSMStore) -> None:
     with metrics.serve(store, port=0) as server:
         status, _, text = _get(server, "/secret")
         assert (404, True) == (status, "the metrics are at /metrics" in text)
+
+
+def test_a_probe_gets_the_head_of_the_page(store: lsmproc.LSMStore) -> None:
+    """Monitors ask with HEAD whether anybody is there."""
+    with metrics.serve(store, port=0) as server:
+        assert (200, "text/plain; version=0.0.4; charset=utf-8", "") == _get(server, "/metrics", "HEAD")
+        assert 404 == _get(server, "/secret", "HEAD")[0]
 
 
 def test_a_scrape_that_fails_is_logged_and_the_next_one_served(caplog: pytest.LogCaptureFixture) -> None:
