@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lsmproc.cli.argument_groups import add_command, add_json, add_store, add_text_form
 from lsmproc.cli.exit_codes import FINE, NEGATIVE
 from lsmproc.cli.record_text import given_bytes, json_field, shown
-from lsmproc.cli.store_access import open_to_read
+from lsmproc.cli.store_access import open_to_look
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
@@ -30,7 +30,8 @@ def add_to(commands: Commands) -> None:
         "get",
         run,
         summary="print the value of a key",
-        details="Exit code 1 if there is none.",
+        details="Exit code 1 if there is none.\n"
+        "A store that is open elsewhere is read as its owner has written it by now.",
         examples=_EXAMPLES,
     )
     add_store(parser)
@@ -44,7 +45,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     key = given_bytes(arguments.key, hexadecimal=arguments.hex)
-    with open_to_read(arguments) as store:
+    with open_to_look(arguments) as store:
         entry = store.get_with_meta(key)
     if arguments.json:
         print(json.dumps(_as_json(key, entry, hexadecimal=arguments.hex), ensure_ascii=False))

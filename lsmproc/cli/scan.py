@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from lsmproc.cli.argument_groups import add_command, add_json, add_range, add_store, add_text_form, count
 from lsmproc.cli.exit_codes import FINE, CannotError
 from lsmproc.cli.record_text import given_bound, json_field, shown
-from lsmproc.cli.store_access import open_to_read
+from lsmproc.cli.store_access import open_to_look
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
+    from lsmproc.follower.follower import Follower
     from lsmproc.store import LSMStore
 
 _EXAMPLES = """
@@ -32,7 +33,8 @@ def add_to(commands: Commands) -> None:
         "scan",
         run,
         summary="print the records of a range in key order",
-        details="One record a line: key, tab, value. For exact bytes take --hex, --json or the command dump.",
+        details="One record a line: key, tab, value. For exact bytes take --hex, --json or the command dump.\n"
+        "A store that is open elsewhere is read as its owner has written it by now.",
         examples=_EXAMPLES,
     )
     add_store(parser)
@@ -47,7 +49,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     write = sys.stdout.buffer.write
-    with open_to_read(arguments) as store:
+    with open_to_look(arguments) as store:
         records = islice(selected(store, arguments, reverse=arguments.reverse), arguments.limit)
         for key, value in records:
             write(_line(key, None if arguments.keys_only else value, arguments) + b"\n")
@@ -55,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def selected(store: LSMStore, arguments: argparse.Namespace, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+def selected(
+    store: LSMStore | Follower, arguments: argparse.Namespace, *, reverse: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
     """The records that --start, --stop and --prefix select. They are not worth a place in the block cache."""
     start, stop, prefix = (
         given_bound(text, hexadecimal=arguments.hex) for text in (arguments.start, arguments.stop, arguments.prefix)

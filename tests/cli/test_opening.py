@@ -16,11 +16,12 @@ from lsmproc.storage.file_system import PosixFileSystem
 
 Run = Callable[..., Any]
 
-READING = [("get", "k"), ("scan",), ("dump records",), ("stats",)]
+FOLLOWING = [("get", "k"), ("scan",)]
+READING = [*FOLLOWING, ("dump records",), ("stats",)]
 WRITING = [("put", "k", "v"), ("delete", "k"), ("load",)]
 
 
-@pytest.mark.parametrize("command", [*READING, *WRITING, ("verify",)])
+@pytest.mark.parametrize("command", [("dump records",), ("stats",), *WRITING, ("verify",)])
 def test_a_store_that_is_open_is_left_alone_and_its_owner_named(
     run: Run, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -148,3 +149,12 @@ def test_every_command_says_damaged_when_current_is_lost(run: Run, tmp_path: Pat
     (tmp_path / "CURRENT").unlink()
     done = run(*command[0].split(), tmp_path, *command[1:])
     assert (1, True) == (done.code, "CURRENT" in done.err + done.out.decode())
+
+
+@pytest.mark.parametrize("command", FOLLOWING)
+def test_a_store_that_is_open_elsewhere_is_followed(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """What is only in its owner's log is there, and standard error says whose state it is."""
+    with lsmproc.open(tmp_path, background="inline") as db:
+        db.put(b"k", b"1")
+        done = run(command[0], tmp_path, *command[1:])
+        assert (0, True, True) == (done.code, done.out.endswith(b"1\n"), "open elsewhere" in done.err)
