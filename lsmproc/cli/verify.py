@@ -67,8 +67,8 @@ def _as_json(report: VerificationReport) -> dict[str, object]:
 
 
 def _print(report: VerificationReport) -> None:
-    for note in report.notes:
-        print(f"note: {note}")
+    for line in _grouped(report.notes):
+        print(f"note: {line}")
     for problem in report.problems:
         print(problem)
     print(
@@ -76,3 +76,15 @@ def _print(report: VerificationReport) -> None:
         f"{report.segments} log segments with {report.log_records:,} records, {report.bytes_read:,} bytes read, "
         f"{len(report.problems)} problems"
     )
+
+
+def _grouped(notes: list[str]) -> list[str]:
+    """One line for all files of which the same is said: a crash may leave hundreds. A note begins with its file."""
+    files: dict[str, list[str]] = {}
+    for note in notes:
+        name, _, fate = note.partition(" ")
+        files.setdefault(fate, []).append(name)
+    return [
+        f"{names[0]} {fate}" if len(names) == 1 else f"{len(names)} files, {names[0]} to {names[-1]}: each {fate}"
+        for fate, names in files.items()
+    ]

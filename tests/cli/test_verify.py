@@ -292,3 +292,17 @@ def test_sequence_numbers_that_go_back_in_the_log_are_found(tmp_path: Path) -> N
         fs.shut()
     (problem,) = verify_store(tmp_path).problems
     assert "the sequence numbers go back from 9 to 8" in problem.message
+
+
+def test_many_leftovers_of_a_crash_are_one_note(run: Run, store: Path) -> None:
+    """Of a kind; JSON names each."""
+    for number in range(900, 912):
+        (store / f"{number:06}.sst").write_bytes(b"left")
+    (store / "letter").touch()
+    done = run("verify", store)
+    notes = [line for line in done.out.decode().splitlines() if line.startswith("note: ")]
+    each = "each is not part of the store any more; the next open removes it"
+    assert f"note: 12 files, 000900.sst to 000911.sst: {each}" in notes
+    assert "note: letter is no file of a store; it is left alone" in notes
+    assert 2 == len(notes)
+    assert 13 == len(json.loads(run("verify", store, "--json").out)["notes"])
