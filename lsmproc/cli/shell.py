@@ -127,12 +127,14 @@ class _Shell(cmd.Cmd):
     def do_flush(self, line: str) -> None:
         """flush: write the memtable to a table."""
         self._words(line, "flush", 0, 0)
-        self._store.flush_memtable()
+        result = self._store.flush_memtable()
+        tables = result.tables if result is not None else ()
+        print(f"{sum(table.entries for table in tables):,} records in {len(tables)} tables")
 
     def do_compact(self, line: str) -> None:
         """compact: merge all levels down."""
         self._words(line, "compact", 0, 0)
-        self._store.compact_range()
+        print(f"{sum(result.compactions for result in self._store.compact_range())} compactions")
 
     def do_set(self, line: str) -> None:
         """Set SETTING VALUE: change a setting while the store is open."""

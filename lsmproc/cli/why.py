@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             explanation = explain_closed(store.stats().to_json_dict())
         head = f"{status.text.partition(';')[0]}; what its next owner will find:"
     if arguments.json:
-        store_told = {"path": status.path, "owner": status.owner, "age_seconds": status.age_seconds}
+        store_told = {"path": status.path, "owner": status.owner, "text": head, "age_seconds": status.age_seconds}
         print(json.dumps({**store_told, **explanation.to_json_dict()}))
     else:
         print(f"{head}\n{explanation}")

@@ -99,6 +99,8 @@ def test_the_shell_reads_and_writes(run: Run, store: Path) -> None:
     assert (0, "") == (done.code, done.err)
     assert ["2", "key 000\tvalue", "(and more; scan PREFIX 2 shows more)", "(no such key)"] == shown[:4]
     assert 'block_bytes: "512B" -> "8KiB"' == shown[4]
+    assert True in ["records in 1 tables" in line for line in shown[5:]]
+    assert shown[-1].endswith(" compactions")
     assert b"2\n" == run("get", store, "two words").out
     assert b"0a\n" == run("shell", store, "--hex", stdin=b"put 00ff 0a\nget 00ff\n").out
 

@@ -42,6 +42,7 @@ def test_a_backlog_beyond_the_trigger_is_told_with_the_exit_code(run: Run, crowd
     assert (1, True) == (done.code, b"level 0 has 4 runs, and writes stop at 4" in done.out)
     tree = json.loads(run("why", crowded, *settings, "--json").out)
     assert ("stop", "level 0 runs") == (tree["state"], tree["findings"][0]["condition"])
+    assert done.out.decode().splitlines()[0] == tree["text"]
 
 
 def test_no_store_is_exit_code_2(run: Run, tmp_path: Path) -> None:
