@@ -62,7 +62,7 @@ def test_files_are_read_in_order_and_by_their_ending(run: Run, tmp_path: Path) -
         (b'{"key_hex": "6", "value": ""}', "cannot be decoded"),
         (b'{"key_base64": "!", "value": ""}', "cannot be decoded"),
         (b'{"key": "\\ud800", "value": ""}', "cannot be decoded"),
-        (b'{"key": "' + b"k" * 70_000 + b'", "value": ""}', "above the limit"),
+        (b'{"key": "' + b"k" * 140_000 + b'", "value": ""}', "above the limit"),
         (b"\xff", "utf-8"),
         (b"key\tvalue", 'a line looks like {"key": "user:1", "value": "alice"}; TSV is read with --format tsv'),
         (b"[" * 100_000, "recursion"),
