@@ -21,7 +21,7 @@ from lsmproc.formats.bloom_filter import PLACE_MASK, filter_masks
 from lsmproc.formats.messages import SegmentEnd
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.iterators.merge_windows import merge_windows, merge_windows_reverse
-from lsmproc.iterators.short_ranges import PartOf, level_part, memtable_part, merged_part, merged_part_reverse
+from lsmproc.iterators.short_ranges import MemtableParts, PartOf, level_part, merged_part, merged_part_reverse
 from lsmproc.iterators.sources import level_windows, memtable_windows, table_windows
 from lsmproc.memtable.memtable_entry import entry_at
 from lsmproc.protocols import MISSING, Columns, Memtable, MemtableEntry, Missing, Part, TableReader
@@ -231,15 +231,16 @@ class ReadView:
 
     def part(
         self, start: bytes | None, stop: bytes | None, sequence: int, count: int, *, reverse: bool, fill_cache: bool
-    ) -> tuple[list[bytes], list[bytes | None], bytes | None]:
+    ) -> tuple[list[bytes], list[bytes | None], bytes | None, list[PartOf], list[Part]]:
         """About the first ``count`` records of [start, stop), or in reverse the last, as a reader at ``sequence`` sees
-        them, ascending, tombstones (None) included; and the start, or in reverse the stop, at which to go on, or None.
+        them, ascending, tombstones (None) included; the start, or in reverse the stop, at which to go on, or None; and
+        the sources and their parts, for following_windows.
         """
         parts: list[Part] = []
         asked: list[PartOf] = []
         for memtable in self._memtables:
             if memtable.entries:
-                part_of: PartOf = partial(memtable_part, memtable, sequence, count)
+                part_of: PartOf = MemtableParts(memtable, sequence, count)
                 parts.append(part_of(start, stop, reverse, fill_cache))  # type: ignore[arg-type]
                 asked.append(part_of)
         for smallest, largest, part_of in self._runs:
@@ -249,8 +250,9 @@ class ReadView:
                     parts.append(part)
                     asked.append(part_of)
         if reverse:
-            return merged_part_reverse(parts, count)
-        return merged_part(parts, count, lambda index, bound: asked[index](bound, stop, False, fill_cache))
+            return (*merged_part_reverse(parts, count), asked, parts)
+        merged = merged_part(parts, count, lambda index, bound: asked[index](bound, stop, False, fill_cache))
+        return (*merged, asked, parts)
 
     def windows(
         self, start: bytes | None, stop: bytes | None, sequence: int, *, reverse: bool, fill_cache: bool = True

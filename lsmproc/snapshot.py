@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar, overlo
 
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, records_of
-from lsmproc.iterators.short_ranges import FIRST_RECORDS
+from lsmproc.iterators.short_ranges import FIRST_RECORDS, following_windows
 from lsmproc.read_view import ClosedView, ReadView
 from lsmproc.record_limits import checked_bound, checked_key
 
@@ -58,21 +58,33 @@ class Pin:
         """Merged windows of [start, stop). The generator holds the pin until it ends or is dropped."""
         view, sequence = self.view, self.sequence
         for count in FIRST_RECORDS:
-            keys, values, bound = view.part(start, stop, sequence, count, reverse=reverse, fill_cache=fill_cache)
+            keys, values, bound, sources, parts = view.part(
+                start, stop, sequence, count, reverse=reverse, fill_cache=fill_cache
+            )
             if keys:
                 yield keys, values
             if bound is None:
                 return
-            if reverse:
-                stop = bound
-            else:
+            self._check(view)
+            if not reverse:
                 start = bound
-            if self.view is not view:
-                self.view.windows(start, stop, sequence, reverse=reverse)  # Raises why it ended.
+                for keys, values, bound in following_windows(sources, parts, start, stop, fill_cache):
+                    if keys:
+                        yield keys, values
+                    if bound is None:
+                        return
+                    start = bound
+                    self._check(view)
+                break
+            stop = bound
         for window in view.windows(start, stop, sequence, reverse=reverse, fill_cache=fill_cache):
             yield window
-            if self.view is not view:
-                self.view.windows(start, stop, sequence, reverse=reverse)  # Raises why it ended.
+            self._check(view)
+
+    def _check(self, view: ReadView) -> None:
+        """Raise why ``view`` is no longer to be read from, if so."""
+        if self.view is not view:
+            self.view.windows(None, None, self.sequence, reverse=False)
 
     def close(self) -> None:
         """Let go of the state; reading raises from now on. Idempotent.

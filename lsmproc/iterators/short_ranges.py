@@ -5,21 +5,30 @@ each source, more than ten records are worth. Here each source is asked once, fo
 beginning that it has at hand (a block's), and the bound up to which it knows them. The nearest bound, or the nearest of
 the sources' next but few keys, is how far the first window reaches, and only the values up to there are decoded and
 merged. Where a source's block ends too soon, that source alone is asked for its next one: that is cheaper than to ask
-all of them again. No state is kept: whoever wants more goes on from the bound.
+all of them again. Forward, whoever wants more goes on in the parts of the first window (``following_windows``), so that
+no block is fetched and decoded twice; in reverse, from the bound.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import decode_values
-from lsmproc.iterators.merge_windows import merged
+from lsmproc.iterators.merge_windows import UNORDERED, merged
 from lsmproc.protocols import Columns, Memtable, Part, TableReader
 
 # Records of the first windows of a range, from each source at most; then the merge of windows takes over. Ten, because
 # that is what callers like to ask for.
 FIRST_RECORDS = (10, 48)
+
+# Records of the windows that go on in the parts of the first one, altogether: a range of a hundred never gets to the
+# merge of windows, which costs as much to start as these.
+FOLLOWING_RECORDS = 144
+
+# To find the place in a memtable costs more than a few records.
+_MEMTABLE_GROWTH = 4
 
 # What a source gives of a range: (start, stop, reverse, fill_cache) -> the part at its beginning, or None.
 PartOf = Callable[..., "Part | None"]
@@ -51,6 +60,37 @@ def merged_part(
             column = values[low:end] if type(values) is list else decode_values(values, low, end)  # type: ignore[arg-type]
             windows.append((keys[low:end], column))
     return (*_merged(windows), bound)
+
+
+def following_windows(
+    sources: list[PartOf], parts: list[Part], start: bytes, stop: bytes | None, fill_cache: bool
+) -> Iterator[tuple[list[bytes], list[bytes | None], bytes | None]]:
+    """What follows the first window, which ended at ``start``: windows in the form of ``merged_part``.
+
+    ``parts`` are what ``merged_part`` has left of them, beside their sources. The last window has no bound, or else the
+    range is no short one any more. Raises what the sources raise, and CorruptionError where keys do not ascend.
+    """
+    left = FOLLOWING_RECORDS
+    asked = list(zip(sources, parts, strict=True))
+    while left > 0:
+        # A part that was taken as a whole gives way to the one behind it, the others go on where the window ended.
+        live: list[tuple[PartOf, Part]] = []
+        for part_of, (keys, low, high, known, values) in asked:
+            place = bisect_left(keys, start, low, high)
+            if place < high or (known is not None and known > start):
+                live.append((part_of, (keys, place, high, known, values)))
+            elif known is not None and (following := part_of(start, stop, False, fill_cache)) is not None:
+                live.append((part_of, following))
+        asked = live
+        window = merged_part([part for _, part in asked], left)
+        yield window
+        bound = window[2]
+        if bound is None:
+            return
+        if bound <= start:
+            raise CorruptionError(UNORDERED)
+        start = bound
+        left -= len(window[0])
 
 
 def merged_part_reverse(parts: list[Part], count: int) -> tuple[list[bytes], list[bytes | None], bytes | None]:
@@ -106,18 +146,22 @@ def _merged(windows: list[_Cut]) -> Columns:
     return (list(windows[0][0]), list(windows[0][1])) if windows else ([], [])
 
 
-def memtable_part(
-    memtable: Memtable,
-    sequence: int,
-    count: int,
-    start: bytes | None,
-    stop: bytes | None,
-    reverse: bool,
-    fill_cache: bool,  # noqa: ARG001 (all is resident)
-) -> Part | None:
-    """The part of a memtable: what a reader at ``sequence`` sees of its first ``count`` records and one more."""
-    keys, values, bound = memtable.window(start, stop, sequence, count + 1, reverse=reverse)
-    return keys, 0, len(keys), bound, values
+class MemtableParts:
+    """Gives the parts of a memtable as a reader at ``sequence`` sees it: the first few records, then more at a time."""
+
+    __slots__ = ("_count", "_memtable", "_sequence")
+
+    def __init__(self, memtable: Memtable, sequence: int, count: int) -> None:
+        """For one range, of which ``count`` records are wanted at first."""
+        self._memtable = memtable
+        self._sequence = sequence
+        self._count = count
+
+    def __call__(self, start: bytes | None, stop: bytes | None, reverse: bool, fill_cache: bool) -> Part:  # noqa: ARG002 (all is resident)
+        """The part at the beginning of a range: so many records and one more."""
+        keys, values, bound = self._memtable.window(start, stop, self._sequence, self._count + 1, reverse=reverse)
+        self._count *= _MEMTABLE_GROWTH
+        return keys, 0, len(keys), bound, values
 
 
 def level_part(

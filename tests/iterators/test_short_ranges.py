@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from random import Random
 
 import pytest
 
+from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import BlockEncoder
-from lsmproc.iterators.short_ranges import merged_part, merged_part_reverse
+from lsmproc.iterators.short_ranges import PartOf, following_windows, merged_part, merged_part_reverse
 from lsmproc.protocols import Part
 
 
@@ -90,3 +92,53 @@ def test_a_part_with_enough_records_is_not_followed() -> None:
     """The window ends where it does."""
     part: Part = ([b"a", b"b"], 0, 2, b"b\0", [b"1", b"2"])
     assert ([b"a", b"b"], [b"1", b"2"], b"b\0") == merged_part([part], 2, lambda _index, _bound: pytest.fail("asked"))
+
+
+def pieces_of(keys: list[bytes], values: list[bytes | None], size: int, asked: list[bytes | None]) -> PartOf:
+    """A source that has ``size`` records at hand, and notes where it was asked."""
+
+    def part_of(start: bytes | None, stop: bytes | None, _reverse: bool, _fill_cache: bool) -> Part | None:
+        asked.append(start)
+        low = bisect_left(keys, start or b"")
+        end = len(keys) if stop is None else bisect_left(keys, stop)
+        if low >= end:
+            return None
+        high = min(low + size, end)
+        raw = BlockEncoder().encode(keys[low:high], values[low:high], [1] * (high - low))
+        return keys[low:high], 0, high - low, None if high == end else keys[high - 1] + b"\0", raw
+
+    return part_of
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_range_goes_on_in_the_parts_it_has_and_tells_every_record_once(seed: int) -> None:
+    """Blocks of all sizes: up to the last bound, all records in order, the newest of each key, none asked for twice."""
+    draw = Random(seed)
+    sources, asked, model = [], [], {}
+    for age in range(draw.randrange(1, 4)):
+        keys = sorted({b"%03d" % draw.randrange(400) for _ in range(draw.randrange(1, 200))})
+        values = [draw.choice([None, b"", b"%d" % age]) for _ in keys]
+        asked.append([])
+        sources.append(pieces_of(keys, values, draw.randrange(1, 40), asked[-1]))
+        model = dict(zip(keys, values, strict=True)) | model
+    start, stop = b"050", draw.choice([None, b"350"])
+    live = [(source, part) for source in sources if (part := source(start, stop, False, True))]
+    parts = [part for _, part in live]
+    keys, values, bound = merged_part(parts, 10, lambda index, bound: live[index][0](bound, stop, False, True))
+    if bound is not None:
+        windows = list(following_windows([source for source, _ in live], parts, bound, stop, True))
+        keys += [key for more, _, _ in windows for key in more]
+        values += [value for _, column, _ in windows for value in column]
+        bound = windows[-1][2]
+    end = stop if bound is None else bound
+    expected = sorted(key for key in model if key >= start and (end is None or key < end))
+    assert (expected, [model[key] for key in expected]) == (keys, values)
+    assert bound is None or len(keys) >= 100
+    assert all(len(starts) == len(set(starts)) for starts in asked)
+
+
+def test_a_source_that_goes_back_is_damaged() -> None:
+    """Its keys do not ascend; to go on would tell records twice, or for ever."""
+    part: Part = ([b"a", b"b"], 0, 2, b"b\0", [b"1", b"2"])
+    with pytest.raises(CorruptionError, match="do not ascend"):
+        list(following_windows([lambda *_: ([b"a"], 0, 1, b"a\0", [b"1"])], [part], b"b\0", None, True))
