@@ -7,6 +7,7 @@ import time
 from itertools import repeat
 from typing import TYPE_CHECKING
 
+from lsmproc.errors import StorageError
 from lsmproc.formats.log_format import batch_body, delete_body, put_body
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from lsmproc.errors import Error
     from lsmproc.live_snapshots import LiveSnapshots
-    from lsmproc.protocols import MemtableEntry
+    from lsmproc.protocols import MemtableEntry, Wal
 
 
 # How long a leader that syncs waits for company: a writer needs some 50 us to come back after its commit.
@@ -55,6 +56,18 @@ class Commit:
             return batch_body(sequence, self.keys, self.values)
         value = self.values[0]
         return delete_body(sequence, self.keys[0]) if value is None else put_body(sequence, self.keys[0], value)
+
+    def append(self, wal: Wal, sequence: int) -> None:
+        """Append it to the log. A refusal becomes its error: the log is as before. REQUIRES: mutex; it has records."""
+        try:
+            wal.append(self.body(sequence), sequence)
+            self.sequence = sequence
+        except BaseException as error:
+            if wal.last_sequence == sequence:
+                self.sequence = sequence
+            if not isinstance(error, StorageError):
+                raise
+            self.error = error
 
     def insert(self, entries: MutableMapping[bytes, MemtableEntry], snapshots: LiveSnapshots) -> None:
         """Enter the records into the memtable; twice does no harm. REQUIRES: it is in the log."""

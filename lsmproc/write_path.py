@@ -7,15 +7,15 @@
 5. the memtable takes the records;
 6. the sequence number is published: snapshots taken from here on see the write.
 
-A write that raises before step 3 is done left nothing. An exception that lands between 3 and 6 (KeyboardInterrupt
-and MemoryError may come at any instruction) completes the steps up to 6, so log and memtable stay equal: the caller
-sees the exception, and the store the write. Where that is not possible, for want of memory or while one segment
-follows another, the exception becomes the store's failure, and the next open finds everything in order.
+A write that raises before step 3 is done left nothing. An exception between 3 and 6 (KeyboardInterrupt and MemoryError
+may come at any instruction) completes the steps up to 6: the caller sees the exception, and the store the write. Where
+that is not possible, for want of memory or while one segment follows another, it becomes the store's failure, and the
+next open finds everything in order.
 
-Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the
-others queue as in LevelDB: the first in the queue leads, commits everything queued behind it in one group, and
-hands the lead on. A leader that an exception takes away hands on what it has not finished: what is in the log
-already is published, and waits for its sync only. The mutex is never held over a sync: no reader waits for the disk.
+Most writes run steps 2 to 6 under one lock, the mutex, alone. While a writer syncs, or writes are stalled, the others
+queue as in LevelDB: the first leads, commits everything queued behind it in one group, and hands the lead on. A leader
+that an exception takes away hands on what it has not finished: what is in the log already is published, and waits
+for its sync only. The mutex is never held over a sync: no reader waits for the disk.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsmproc.commit import Commit, Company, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import delete_body, put_body
 from lsmproc.live_snapshots import LiveSnapshots
+from lsmproc.memtable.obsolete_entries import FREED_PER_PUT, free_entries
 from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class WritePath:
     Attributes:
         view: the current state to read from; swapped whole.
         last_sequence: sequence number of the newest published write.
+        obsolete: entries of flushed memtables that nobody reads any more: each write frees a few. Add at any time.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class WritePath:
         """Write to ``log``. Without one the store is read-only: ``fail`` must be called before any write can come."""
         self.view: ReadView = view
         self.last_sequence: int = last_sequence
+        self.obsolete: deque[dict[Any, Any]] = deque()
         self._mutex = threading.Lock()
         self._now_ns = now_ns
         self._new_memtable = new_memtable
@@ -96,6 +99,8 @@ class WritePath:
         with self._mutex:
             clear = self._clear
             if clear:
+                if self.obsolete:
+                    free_entries(self.obsolete, FREED_PER_PUT)
                 sequence = self._now_ns()
                 if sequence <= self.last_sequence:
                     sequence = self.last_sequence + 1
@@ -166,7 +171,6 @@ class WritePath:
 
     def _take_turn(self, commit: Commit) -> None:
         """Queue, and lead a group or be led; the commit is done afterwards, one way or the other."""
-        rotated = False
         try:
             with self._mutex:
                 self._relieve()
@@ -178,8 +182,7 @@ class WritePath:
             while not leads and not commit.turn.acquire(timeout=_TURN_SECONDS):
                 with self._mutex:
                     self._relieve()
-            if not commit.done:
-                rotated = self._lead(commit)
+            rotated = not commit.done and self._lead(commit)
         except BaseException:
             commit.abandoned = True
             with self._mutex:
@@ -237,24 +240,18 @@ class WritePath:
     def _append(self, commit: Commit) -> None:
         """Steps 2 and 3 for one commit. An error is the commit's own: the log is as before. REQUIRES: mutex."""
         # A failure came while this commit waited: after a failed sync nothing may be taken for durable any more.
-        failure = self._failure or (self._overfull if commit.keys and not commit.sequence else None)
-        if failure is not None:
+        if (failure := self._failure or (self._overfull if commit.keys and not commit.sequence else None)) is not None:
             commit.error = commit.error or copy_of(failure)
         if not commit.keys or commit.sequence or commit.error is not None:
             return
+        free_entries(self.obsolete, len(commit.keys))
         # Commits of one group are published together, so the log's own last number counts, not the published one.
         sequence = max(self._now_ns(), self._wal.last_sequence + 1, self.last_sequence + 1)
         try:
-            self._wal.append(commit.body(sequence), sequence)
-            commit.sequence = sequence
-        except BaseException as error:
-            if self._wal.last_sequence == sequence:
-                commit.sequence = sequence
-            elif self._wal.doubtful:
+            commit.append(self._wal, sequence)
+        finally:
+            if self._wal.doubtful and not commit.sequence:
                 self._failure = self._failure or self._incomplete
-            if not isinstance(error, StorageError):
-                raise
-            commit.error = error
 
     def _sync_group(self, wal: Wal) -> int:
         """Step 4: sync the log if anybody in the group asked for it; a failure is final for the store."""
@@ -275,7 +272,8 @@ class WritePath:
             for commit in asking:
                 commit.error = commit.error or copy_of(self._failure)
             return False
-        self._promise(durable_end)
+        with suppress(StorageError):  # It is a hint for recovery: with no room for it, nothing is lost.
+            self._wal.promise(durable_end)
         return self._rotate(asking) if asking or self._wal.end >= self._rotate_at else False
 
     def _insert(self, group: list[Commit]) -> None:
@@ -285,11 +283,6 @@ class WritePath:
                 commit.insert(self._entries, self._snapshots)
                 self.last_sequence = commit.sequence
                 commit.published = True
-
-    def _promise(self, durable_end: int) -> None:
-        """Leave the promise in the log. It is a hint for recovery: with no room for it, nothing is lost."""
-        with suppress(StorageError):
-            self._wal.promise(durable_end)
 
     def _rotate(self, asking: Sequence[Commit] = ()) -> bool:
         """Begin new ones, or return False if there is no room: only those ``asking`` are told. REQUIRES: mutex."""
@@ -327,7 +320,8 @@ class WritePath:
             raise
         with self._mutex:
             if wal is self._wal and self._failure is None:
-                self._promise(durable_end)
+                with suppress(StorageError):  # As in _publish.
+                    wal.promise(durable_end)
 
     def install(self, version: Version, flushed: ImmutableMemtable | None = None) -> None:
         """Make ``version`` the one that reads see, and drop the memtable whose table it contains."""
@@ -353,6 +347,12 @@ class WritePath:
     def release_snapshot(self, token: object) -> None:
         """See LiveSnapshots.release."""
         self._snapshots.release(token)
+
+    def take_obsolete(self) -> deque[dict[Any, Any]]:
+        """Take away what is left of ``obsolete``: no writer holds any of it afterwards."""
+        with self._mutex:
+            taken, self.obsolete = self.obsolete, deque()
+        return taken
 
     @property
     def snapshots(self) -> tuple[int, ...]:
@@ -382,7 +382,7 @@ class WritePath:
         """Refuse reads and writes from now on; those under way end. Idempotent."""
         closed = ClosedError("the store is closed; open it again with lsmproc.open()")
         with self._mutex:
-            self._failure, self._clear = closed, False
+            self._failure, self._clear, self.obsolete = closed, False, deque()
             self.view = ClosedView(lambda: copy_of(closed))  # type: ignore[assignment]
         self._controller.abort(lambda: copy_of(closed))
 

@@ -31,7 +31,7 @@ from lsmproc.storage.tables import create_table
 
 if TYPE_CHECKING:
     from lsmproc.events.event import Event
-    from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
+    from lsmproc.maintenance.obsolete_memtables import ObsoleteMemtables
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
     from lsmproc.read_view import ImmutableMemtable
@@ -59,7 +59,7 @@ class FlushQueue:
         limit: Callable[[], int],
         new_job: Callable[[], int],
         retries: Retries,
-        obsolete: ObsoleteEntries,
+        obsolete: ObsoleteMemtables,
         on_change: Callable[[], None],
         on_error: Callable[[Error], None],
         publish: Callable[[Event], None] = ignore,

@@ -19,7 +19,7 @@ from lsmproc.events.event import BackgroundFailed, ignore
 from lsmproc.maintenance.compaction_schedule import CompactionSchedule, ManualCompaction
 from lsmproc.maintenance.flush_queue import FlushQueue
 from lsmproc.maintenance.idle_watch import IdleWatch
-from lsmproc.maintenance.obsolete_entries import ObsoleteEntries
+from lsmproc.maintenance.obsolete_memtables import ObsoleteMemtables
 from lsmproc.maintenance.retries import Retries
 from lsmproc.maintenance.submission import background_closed
 
@@ -84,7 +84,7 @@ class Maintenance:
         self._working = threading.RLock()  # held by every callback, and by who closes the store under them
         self._promoted: frozenset[Priority] = frozenset()
         self._error: Error | None = None
-        self._obsolete = ObsoleteEntries(self._call_soon)
+        self._obsolete = ObsoleteMemtables(self._call_soon, write_path if prepare_spare is not None else None)
         self._picker = picker
         self._idle_watch = IdleWatch(idle_after_seconds, lambda: statistics.reads, clock)
         jobs = count(1)
