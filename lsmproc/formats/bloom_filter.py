@@ -35,6 +35,13 @@ USED_BITS = 60
 PLACE_MASK = 0x3FFFFFFF
 
 WORD_BYTES = 8
+_PLACE_SHIFT = 12
+
+# Hashes that are split at once: their numbers stay in the processor's nearest cache.
+_STEP_HASHES = 2048
+_EVERY_PLACE = int.from_bytes(PLACE_MASK.to_bytes(WORD_BYTES, "little") * _STEP_HASHES, "little")
+# So many times the masks, and the lowest 16 bits of a hash say which, as its lowest 12 do.
+_MASKS_REPEATED = (1 << 16) // MASK_COUNT
 _ALL_ONES = (1 << 64) - 1
 
 
@@ -73,15 +80,30 @@ class NoFilter:
 
 
 def build_bloom_filter(hashes: Iterable[int], count: int, bits_per_key: int) -> bytes:
-    """The filter of ``count`` key hashes with about ``bits_per_key`` bits for each."""
+    """The filter of ``count`` key hashes with about ``bits_per_key`` bits for each; quickest from an array of u64s."""
     word_count = max(1, -(-count * bits_per_key // USED_BITS))
-    masks = filter_masks()
     words = [0] * word_count
-    # The one loop per record in the background: 0.16 us. The same out of map and operator takes 0.36 us, because
+    masks = filter_masks() * _MASKS_REPEATED
+    numbers = hashes if isinstance(hashes, array) else array("Q", hashes)
+    # The one loop per record in the background: 0.15 us. The same out of map and operator takes twice that, because
     # every step of it is a call, where the interpreter runs these few instructions specialised.
-    for key_hash in hashes:
-        words[(key_hash >> 12 & PLACE_MASK) % word_count] |= masks[key_hash & 4095]
+    for start in range(0, len(numbers), _STEP_HASHES):
+        places, lowest = _split(numbers[start : start + _STEP_HASHES])
+        for place, low in zip(places, lowest, strict=True):
+            words[place % word_count] |= masks[low]
     return _bytes_of(words)
+
+
+def _split(numbers: array[int]) -> tuple[array[int], array[int]]:
+    """The place bits of each hash, and its lowest 16 bits: what takes three steps of the interpreter for each.
+
+    All the hashes in a row are one large number, whose bits are shifted and masked at once.
+    """
+    data = numbers.tobytes()
+    shifted = int.from_bytes(data, sys.byteorder) >> _PLACE_SHIFT & _EVERY_PLACE
+    first = 0 if sys.byteorder == "little" else -1
+    halves = array("I", shifted.to_bytes(len(data), sys.byteorder))
+    return halves[first % 2 :: 2], array("H", data)[first % 4 :: 4]
 
 
 @cache

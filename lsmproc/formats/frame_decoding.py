@@ -53,15 +53,17 @@ class DecodedFrames:
     plain: bool = False  # every key is bytes, so there are no batches, promises or seals; True only if that is known
 
 
-def decode_frames(data: bytes, checksum: int) -> DecodedFrames:
+def decode_frames(data: bytes, checksum: int, *, as_whole: bool = False) -> DecodedFrames:
     """Decode and check frames from the start of ``data``, whose chain stands at ``checksum``.
 
     Stops without raising at the first byte that does not belong to a valid whole frame; what that means
     (end, more to read, torn tail, corruption) is for the caller to say. Runs in C but for a few calls per chunk.
+    ``as_whole``: of a log that is known to go on to a later checksum, a damaged checksum in a row of equally long puts
+    need not be found if the records around it are proven to be right; it takes less than half the time.
     """
     # The zeros of preallocated space would decode to one integer object each.
     end = _end_without_zeros(data)
-    run = _uniform_run(data, end, checksum)
+    run = _uniform_run(data, end, checksum, as_whole=as_whole)
     run = _joined(run, _decode_run(data, run.size, max(run.size, end), run.checksum))
     # What is left may begin with a large batch, or be a last frame whose own zeros were cut off above.
     while single := decode_frame(data, run.checksum, run.size):
@@ -127,10 +129,9 @@ def _unpacker(size: int, largest_array: int) -> Any:
     )
 
 
-def _uniform_run(data: bytes, end: int, checksum: int) -> DecodedFrames:
+def _uniform_run(data: bytes, end: int, checksum: int, *, as_whole: bool) -> DecodedFrames:
     """The valid frames at the start of ``data[:end]`` that are puts as long as the first."""
-    checksums, sequences, keys, values, size = uniform_puts(data, end, checksum)
-    last = checksums[-1] if checksums else checksum
+    sequences, keys, values, size, last = uniform_puts(data, end, checksum, as_whole=as_whole)
     return DecodedFrames(sequences, keys, values, len(keys) * size, last, plain=True)  # type: ignore[arg-type]
 
 

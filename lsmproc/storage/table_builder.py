@@ -12,14 +12,13 @@ from bisect import bisect_left
 from collections.abc import Callable
 from itertools import accumulate
 
-import xxhash
-
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.block import BlockEncoder, seal_block, tags_of
 from lsmproc.formats.bloom_filter import build_bloom_filter
 from lsmproc.formats.byte_planes import little_endian, planes_between
 from lsmproc.formats.compression import codec_named
 from lsmproc.formats.equal_records import LARGEST_BYTES, encode_equal_records
+from lsmproc.formats.key_hashes import hashes_of
 from lsmproc.formats.messages import TableOptions
 from lsmproc.formats.table_format import (
     BLOCK_TABLE_MAGIC,
@@ -75,7 +74,7 @@ class BlockTableBuilder:
         """See TableBuilder.add."""
         sizes, new_lengths = self._totals.add(keys, values, sequences)
         lengths, waiting = new_lengths, len(self._keys)
-        self._new_hashes.extend(map(xxhash.xxh3_64_intdigest, keys))
+        self._new_hashes += hashes_of(keys)
         self._sequences.fromlist(sequences)
         if self._keys:
             keys = self._keys + keys

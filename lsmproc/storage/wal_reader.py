@@ -96,6 +96,7 @@ def read_log(
 ) -> RecoveredLog:
     """Read a log file up to its last valid frame (or ``stop_at``), handing over the frames as they are decoded.
 
+    ``stop_at``: where a finished segment ends, by somebody who knows its last checksum too and compares both.
     Raises CorruptionError when the header is bad, when the file belongs to another store (``store_uuid`` given) or
     is of another kind, and when frames are missing below a promise.
     """
@@ -113,7 +114,7 @@ def read_log(
         seed = chain_seed(encoded)
         log = RecoveredLog(header, HEADER_SIZE, seed, 0, sealed=False, promised_end=0, size=size, dirty_tail=False)
         limit = size if stop_at is None else min(stop_at, size)
-        for frames in _decoded_chunks(fs, fd, limit, seed):
+        for frames in _decoded_chunks(fs, fd, limit, seed, as_whole=stop_at is not None):
             consume(frames)
             log.end += frames.size
             log.checksum = frames.checksum
@@ -188,12 +189,12 @@ def _overlapping_chunks(fs: FileSystem, fd: int, position: int = HEADER_SIZE) ->
         position += len(data)
 
 
-def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int) -> Iterator[DecodedFrames]:
+def _decoded_chunks(fs: FileSystem, fd: int, limit: int, checksum: int, *, as_whole: bool) -> Iterator[DecodedFrames]:
     """Decode a file chunk by chunk, up to ``limit`` or the first byte that is no valid frame."""
     position = HEADER_SIZE
     while position < limit:
         data = fs.pread(fd, min(_CHUNK_BYTES, limit - position), position)
-        frames = decode_frames(data, checksum)
+        frames = decode_frames(data, checksum, as_whole=as_whole)
         if not frames.size and position + len(data) < limit:
             frames = _long_frame(fs, fd, position, limit, checksum)
         if not frames.size:

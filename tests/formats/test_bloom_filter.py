@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 import xxhash
 
@@ -28,6 +30,17 @@ def test_the_masks_are_those_on_disk() -> None:
 def test_a_filter_has_the_bytes_it_always_had() -> None:
     """Golden bytes of a small filter."""
     assert GOLDEN_FILTER == build_bloom_filter(hashes_of(10, b"key"), 10, 12).hex()
+
+
+@pytest.mark.parametrize("count", [1, 2047, 2048, 2049, 5000])
+def test_a_filter_holds_what_its_drawing_says(count: int) -> None:
+    """However many hashes are taken at once, each sets its mask in its word."""
+    hashes = array("Q", hashes_of(count, b"key"))
+    words = [0] * -(-count * 12 // 60)
+    for key_hash in hashes:
+        words[(key_hash >> 12 & 0x3FFFFFFF) % len(words)] |= filter_masks()[key_hash & 4095]
+    expected = b"".join(word.to_bytes(8, "little") for word in words)
+    assert expected == build_bloom_filter(hashes, count, 12)
 
 
 @pytest.mark.parametrize(("bits", "most_false_percent"), [(8, 4.5), (12, 1.4), (16, 0.7)])

@@ -39,10 +39,10 @@ ROWS = [(n + 5, b"key%03d" % n, b"%d" % (n % 10) * 9) for n in range(COUNT)]
 def test_a_row_of_equal_puts_is_decoded_as_a_whole() -> None:
     """Columns, bytes and checksum are those of the row."""
     log = log_of(puts())
-    checksums, sequences, keys, values, size = uniform_puts(log, len(log), SEED)
+    sequences, keys, values, size, checksum = uniform_puts(log, len(log), SEED)
     assert ROWS == list(zip(sequences, keys, values, strict=True))
     assert len(log) == COUNT * size
-    assert decode_frames(log, SEED).checksum == checksums[-1]
+    assert decode_frames(log, SEED).checksum == checksum
 
 
 @pytest.mark.parametrize("value_bytes", [0, 1, 300])
@@ -61,6 +61,25 @@ def test_no_damaged_byte_is_accepted() -> None:
         damaged = bytearray(log)
         damaged[position] ^= 0x10
         assert ROWS[: position // size] == rows_of(decode_frames(bytes(damaged), SEED))
+
+
+def test_no_damaged_record_is_accepted_when_a_row_is_checked_as_a_whole() -> None:
+    """Damage outside of the checksums between the records ends the row as ever; damage in them changes no record."""
+    log = log_of(puts())
+    size = len(log) // COUNT
+    for position in range(len(log)):
+        damaged = bytearray(log)
+        damaged[position] ^= 0x10
+        frame, place = divmod(position, size)
+        expected = ROWS if 1 <= place < 5 and frame < COUNT - 1 else ROWS[:frame]
+        assert expected == rows_of(decode_frames(bytes(damaged), SEED, as_whole=True))
+
+
+def test_a_row_checked_as_a_whole_ends_in_the_same_chain() -> None:
+    """Whatever is read behind it starts from the same checksum."""
+    bodies = puts(200)
+    log = log_of(bodies)
+    assert decode_frames(log, SEED) == decode_frames(log, SEED, as_whole=True)
 
 
 def test_a_row_that_is_cut_short_ends_with_its_last_whole_frame() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.messages import (
+    MAX_MESSAGE_BYTES,
     CompactionDone,
     CompactionRequest,
     FlushDone,
@@ -87,7 +88,7 @@ def run(request: Request, grant: Callable[[int], None], open_file_system: object
             _mark(directory, request)
             outputs = (JobOutput("x" * 4_000_000, _TABLE),)
         case 9:
-            outputs = (JobOutput("x" * (17 << 20), _TABLE),)
+            outputs = (JobOutput("x" * (MAX_MESSAGE_BYTES + 1), _TABLE),)
         case 10:
             _mark(directory, request)
             threading.Event().wait(HOLD_DEADLINE_SECONDS)
