@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,7 +43,7 @@ def _operations(stage: Stage, mix: Mix, count: int, inserted: list[int]) -> list
         k=count,
     )
     if mix.latest:
-        numbers = [max(0, total + inserted[0] - 1 - rank) for rank in maker.zipfian_ranks(count)]
+        numbers: Sequence[int] = [max(0, total + inserted[0] - 1 - rank) for rank in maker.zipfian_ranks(count)]
     else:
         numbers = maker.zipfian(count)
     operations: list[Call] = []
