@@ -88,7 +88,7 @@ def test_a_new_owner_drops_an_empty_segment_that_holds_promises(own: Own, follow
         store.put(b"filler", b"v" * 50)
     follower = follow()
     store.sync()
-    store._parts.write_path._promise(64)
+    store._parts.log.current.promise(64)
     assert b"v" * 100 == follower.get(b"059")
     die(store)
     store = own()
