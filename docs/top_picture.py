@@ -20,7 +20,7 @@ from rich.console import Console
 import lsmproc
 from lsmproc.cli.top.screen import rich_text
 from lsmproc.cli.top.view import view_of
-from lsmproc.store_status import read_status
+from lsmproc.monitoring.store_status import read_status
 
 WIDTH = 118
 LOAD_SECONDS = 9.0

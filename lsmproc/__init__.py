@@ -52,15 +52,15 @@ if TYPE_CHECKING:
     from lsmproc.follower.follower import Follower, open_follower
     from lsmproc.follower.follower_stats import FollowerStats, Lag
     from lsmproc.iterators.db_iterator import DBIterator
-    from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
-    from lsmproc.opening import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
-    from lsmproc.read_view import Entry
+    from lsmproc.maintenance.maintenance_results import CompactionResult, FlushResult, LiveFile
+    from lsmproc.monitoring.stall_explanation import StallExplanation
+    from lsmproc.monitoring.store_status import StoreStatus, read_events, read_status
+    from lsmproc.open_store import open_store as open  # noqa: A004 - lsmproc.open(), as in dbm.open()
+    from lsmproc.reading.read_view import Entry
     from lsmproc.repair.store_repair import repair_store
     from lsmproc.snapshot import Snapshot
-    from lsmproc.stall_explanation import StallExplanation
     from lsmproc.statistics import Stats, format_stats
     from lsmproc.store import LSMStore
-    from lsmproc.store_status import StoreStatus, read_events, read_status
     from lsmproc.verification import verify_store
     from lsmproc.write_batch import WriteBatch
 
@@ -113,29 +113,29 @@ __all__ = [
 # Where the names that are not errors live.
 _HOMES = {
     "CheckpointInfo": "lsmproc.checkpoint",
-    "CompactionResult": "lsmproc.maintenance_results",
+    "CompactionResult": "lsmproc.maintenance.maintenance_results",
     "DBIterator": "lsmproc.iterators.db_iterator",
-    "Entry": "lsmproc.read_view",
+    "Entry": "lsmproc.reading.read_view",
     "Env": "lsmproc.env",
     "Event": "lsmproc.events.event",
-    "FlushResult": "lsmproc.maintenance_results",
+    "FlushResult": "lsmproc.maintenance.maintenance_results",
     "Follower": "lsmproc.follower.follower",
     "FollowerStats": "lsmproc.follower.follower_stats",
     "LSMConfig": "lsmproc.config",
     "LSMStore": "lsmproc.store",
     "Lag": "lsmproc.follower.follower_stats",
-    "LiveFile": "lsmproc.maintenance_results",
+    "LiveFile": "lsmproc.maintenance.maintenance_results",
     "Snapshot": "lsmproc.snapshot",
-    "StallExplanation": "lsmproc.stall_explanation",
+    "StallExplanation": "lsmproc.monitoring.stall_explanation",
     "Stats": "lsmproc.statistics",
     "OptionChange": "lsmproc.config",
-    "StoreStatus": "lsmproc.store_status",
+    "StoreStatus": "lsmproc.monitoring.store_status",
     "Subscription": "lsmproc.events.subscription",
     "WriteBatch": "lsmproc.write_batch",
     "destroy": "lsmproc.destruction",
     "format_stats": "lsmproc.statistics",
-    "read_events": "lsmproc.store_status",
-    "read_status": "lsmproc.store_status",
+    "read_events": "lsmproc.monitoring.store_status",
+    "read_status": "lsmproc.monitoring.store_status",
     "open_follower": "lsmproc.follower.follower",
     "repair_store": "lsmproc.repair.store_repair",
     "verify_store": "lsmproc.verification",
@@ -152,7 +152,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "open":
-        value = import_module("lsmproc.opening").open_store
+        value = import_module("lsmproc.open_store").open_store
     else:
         value = getattr(import_module(_HOMES.get(name, "lsmproc.errors")), name)
     globals()[name] = value

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import NotAStoreError, ReadOnlyError, StorageError
 from lsmproc.formats.file_names import CURRENT, LOCK, TMP_DIRECTORY, table_name
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.option_history import record_options
+from lsmproc.opening.option_history import record_options
 from lsmproc.storage.directory_lock import DirectoryLock
 from lsmproc.storage.file_system import FileSystem, make_store_directory, remove_directory
 from lsmproc.storage.linked_files import link_or_copy
@@ -30,7 +30,7 @@ from lsmproc.storage.version import Version
 from lsmproc.storage.version_set import FileNumbers
 
 if TYPE_CHECKING:
-    from lsmproc.store_parts import StoreParts
+    from lsmproc.opening.store_parts import StoreParts
 
 
 _NOT_OURS = frozenset({LOCK, "lost+found"})  # what an empty directory may hold

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from lsmproc.errors import Error
-from lsmproc.opening import open_store
+from lsmproc.open_store import open_store
 from lsmproc.storage.store_directory import remove_store
 from lsmproc.store import LSMStore
 

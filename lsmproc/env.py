@@ -19,18 +19,18 @@ from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from lsmproc.auto_rate import RatePacer
 from lsmproc.config import LSMConfig
 from lsmproc.config.option_changes import wrong_values
 from lsmproc.config.units import parse_bytes
 from lsmproc.errors import ClosedError, ConfigError
-from lsmproc.memtable_budget import MemtableBudget
-from lsmproc.rate_limiter import RateLimiter
+from lsmproc.memtable.memtable_budget import MemtableBudget
+from lsmproc.pacing.auto_rate import RatePacer
+from lsmproc.pacing.rate_limiter import RateLimiter
+from lsmproc.pacing.ticker import Ticker
 from lsmproc.storage.block_cache import BlockCache
 from lsmproc.storage.file_system import FileSystem, PosixFileSystem
 from lsmproc.storage.open_file import OpenFiles
 from lsmproc.storage.row_cache import RowBudget
-from lsmproc.ticker import Ticker
 from lsmproc.timeouts import checked_timeout
 from lsmproc.workers.inline_background import InlineBackground
 from lsmproc.workers.placement import Placement

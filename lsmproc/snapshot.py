@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar, overlo
 from lsmproc.errors import ClosedError
 from lsmproc.iterators.db_iterator import DBIterator, prefix_bounds, records_of
 from lsmproc.iterators.short_ranges import FIRST_RECORDS, following_windows
-from lsmproc.read_view import ClosedView, ReadView
+from lsmproc.reading.read_view import ClosedView, ReadView
 from lsmproc.record_limits import checked_bound, checked_key
 
 if TYPE_CHECKING:
     from lsmproc.protocols import Columns
-    from lsmproc.read_view import Entry
+    from lsmproc.reading.read_view import Entry
     from lsmproc.statistics.latency import Histogram
 
 Default = TypeVar("Default")

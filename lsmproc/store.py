@@ -13,12 +13,15 @@ from lsmproc.checkpoint import CheckpointInfo, make_checkpoint
 from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.errors import ClosedError
 from lsmproc.formats.version_edit import LEVEL_COUNT
-from lsmproc.live_options import change_options
 from lsmproc.maintenance.compaction_schedule import ManualCompaction
-from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
-from lsmproc.properties import StoreFigures, property_of
+from lsmproc.maintenance.maintenance_results import CompactionResult, FlushResult, LiveFile
+from lsmproc.monitoring.properties import StoreFigures, property_of
+from lsmproc.monitoring.stall_explanation import StallExplanation, explain
+from lsmproc.monitoring.stats_report import collect_stats
+from lsmproc.opening.live_options import change_options
+from lsmproc.opening.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.protocols import MISSING
-from lsmproc.range_sizes import approximate_size
+from lsmproc.reading.range_sizes import approximate_size
 from lsmproc.record_limits import (
     MAX_KEY_BYTES,
     MAX_VALUE_BYTES,
@@ -27,9 +30,6 @@ from lsmproc.record_limits import (
     checked_value,
 )
 from lsmproc.snapshot import Pin, Snapshot, TimedPin, checked_snapshot, iterate, scan_range
-from lsmproc.stall_explanation import StallExplanation, explain
-from lsmproc.stats_report import collect_stats
-from lsmproc.store_parts import CLOSE_SECONDS, StoreParts, check_arguments, close_forgotten
 from lsmproc.timeouts import checked_timeout
 from lsmproc.write_batch import WriteBatch
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lsmproc.iterators.db_iterator import DBIterator
     from lsmproc.mapping import StoreMapping
     from lsmproc.prefixed_store import PrefixedStore
-    from lsmproc.read_view import Entry
+    from lsmproc.reading.read_view import Entry
     from lsmproc.statistics import Stats
 
 Default = TypeVar("Default")
@@ -490,7 +490,8 @@ class LSMStore:
     def get_property(self, name: Any) -> Any:
         """A figure by the name that RocksDB or LevelDB gives it, as ``rocksdb.estimate-num-keys``; None if unknown.
 
-        Text, or bytes if the name is bytes; ``lsmproc.properties.property_names()`` lists the names. Raises TypeError.
+        Text, or bytes if the name is bytes; ``lsmproc.monitoring.properties.property_names()`` lists the names. Raises
+        TypeError.
         """
         return property_of(name, lambda: StoreFigures(self.stats(), self.live_files()))
 

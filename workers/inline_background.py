@@ -16,8 +16,8 @@ from lsmproc.compaction.job import JobCancelled
 from lsmproc.errors import ClosedError, ForkedHandleError
 from lsmproc.events.event import Event
 from lsmproc.formats.messages import FlushRequest
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.workers.job_run import (
     COMPACTION_RUNNER,

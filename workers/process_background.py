@@ -10,8 +10,8 @@ from functools import partial
 
 from lsmproc.errors import ConfigError
 from lsmproc.events.event import Event
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import COMPACTION_RUNNER, FLUSH_RUNNER, OnReply, Request
 from lsmproc.workers.placement import Placement

@@ -34,8 +34,8 @@ from lsmproc.formats.messages import (
     Progress,
     Ready,
 )
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.fork_guard import fork_guard
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.job_run import Reply, closed, describe

@@ -14,13 +14,13 @@ from lsmproc.aio.async_range import AsyncRange
 from lsmproc.aio.async_snapshot import AsyncSnapshot
 from lsmproc.aio.lanes import Lanes
 from lsmproc.aio.later import Later
-from lsmproc.opening import open_store
-from lsmproc.store_parts import CLOSE_SECONDS
+from lsmproc.open_store import open_store
+from lsmproc.opening.store_parts import CLOSE_SECONDS
 from lsmproc.timeouts import checked_timeout
 
 if TYPE_CHECKING:
-    from lsmproc.maintenance_results import CompactionResult, FlushResult, LiveFile
-    from lsmproc.read_view import Entry
+    from lsmproc.maintenance.maintenance_results import CompactionResult, FlushResult, LiveFile
+    from lsmproc.reading.read_view import Entry
     from lsmproc.statistics import Stats
     from lsmproc.store import LSMStore
 

@@ -224,7 +224,7 @@ def _surroundings(arguments: argparse.Namespace) -> Surroundings:
     import psutil  # noqa: PLC0415 - not needed to print help
 
     from lsmproc.config.advice import Surroundings  # noqa: PLC0415 - the same
-    from lsmproc.flush_history import flush_rate_seen  # noqa: PLC0415 - the same
+    from lsmproc.monitoring.flush_history import flush_rate_seen  # noqa: PLC0415 - the same
 
     store = arguments.store
     if store is None and arguments.target is not None and os.path.isdir(arguments.target):

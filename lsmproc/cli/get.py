@@ -14,7 +14,7 @@ from lsmproc.cli.store_access import open_to_look
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
-    from lsmproc.read_view import Entry
+    from lsmproc.reading.read_view import Entry
 
 _EXAMPLES = """
 lsmproc get /tmp/store user:1

@@ -59,8 +59,8 @@ def _gather(path: str) -> dict[str, Any]:
     from lsmproc.cli.settings_sources import recorded_settings  # noqa: PLC0415 - not needed to print help
     from lsmproc.config import LSMConfig  # noqa: PLC0415 - the same
     from lsmproc.config.option_changes import written_settings  # noqa: PLC0415 - the same
-    from lsmproc.flush_history import fastest  # noqa: PLC0415 - the same
     from lsmproc.formats.file_names import CURRENT  # noqa: PLC0415 - the same
+    from lsmproc.monitoring.flush_history import fastest  # noqa: PLC0415 - the same
     from lsmproc.storage.directory_lock import owner_of  # noqa: PLC0415 - the same
     from lsmproc.storage.file_system import PosixFileSystem  # noqa: PLC0415 - the same
     from lsmproc.storage.lock_holder import lock_is_held  # noqa: PLC0415 - the same

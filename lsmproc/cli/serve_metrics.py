@@ -77,7 +77,7 @@ def _look(paths: Sequence[str], *, missing_is_down: bool = True) -> Iterator[Sto
     from lsmproc.errors import NotAStoreError  # noqa: PLC0415 - not needed to print help
     from lsmproc.metrics import StoreMetrics  # noqa: PLC0415 - as above
     from lsmproc.metrics.store_metrics import label_of  # noqa: PLC0415 - as above
-    from lsmproc.store_status import read_status  # noqa: PLC0415 - as above
+    from lsmproc.monitoring.store_status import read_status  # noqa: PLC0415 - as above
 
     for path in paths:
         try:

@@ -13,7 +13,7 @@ from lsmproc.cli.store_access import open_to_read
 
 if TYPE_CHECKING:
     from lsmproc.cli.argument_groups import Commands
-    from lsmproc.maintenance_results import LiveFile
+    from lsmproc.maintenance.maintenance_results import LiveFile
 
 _EXAMPLES = """
 lsmproc stats /tmp/store

@@ -36,8 +36,8 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from lsmproc.stall_explanation import explain, explain_closed  # noqa: PLC0415 - not needed to print help
-    from lsmproc.store_status import read_status  # noqa: PLC0415 - as above
+    from lsmproc.monitoring.stall_explanation import explain, explain_closed  # noqa: PLC0415 - not needed to print help
+    from lsmproc.monitoring.store_status import read_status  # noqa: PLC0415 - as above
 
     status = read_status(arguments.path)
     head = status.text

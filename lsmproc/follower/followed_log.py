@@ -23,8 +23,8 @@ from lsmproc.storage.log_tail import LogTail, open_begun
 
 if TYPE_CHECKING:
     from lsmproc.formats.frame_decoding import DecodedFrames
-    from lsmproc.live_snapshots import LiveSnapshots
     from lsmproc.protocols import MemtableEntry
+    from lsmproc.reading.live_snapshots import LiveSnapshots
     from lsmproc.storage.followed_directory import FollowedDirectory
     from lsmproc.storage.version import Version
 

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import DAMAGE_REMEDY, ClosedError, CorruptionError, Error, StorageError
 from lsmproc.follower.followed_log import FollowedLog
 from lsmproc.formats.file_names import parse_file_name, table_name
-from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.memtable.dict_memtable import DictMemtable
-from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
+from lsmproc.reading.live_snapshots import LiveSnapshots
+from lsmproc.reading.read_view import ClosedView, ImmutableMemtable, ReadView
 from lsmproc.storage.followed_directory import FollowedDirectory
 from lsmproc.storage.manifest_tail import ManifestTail
 from lsmproc.storage.open_file import OpenFiles

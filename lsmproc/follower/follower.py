@@ -33,7 +33,7 @@ from lsmproc.storage.row_cache import RowBudget
 
 if TYPE_CHECKING:
     from lsmproc.iterators.db_iterator import DBIterator
-    from lsmproc.read_view import Entry
+    from lsmproc.reading.read_view import Entry
 
 Default = TypeVar("Default")
 Refresh = Literal["interval", "read", "manual"]

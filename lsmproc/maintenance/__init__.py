@@ -1,1 +1,3 @@
-"""What keeps a store in shape: which flush or compaction runs next, and how its result becomes part of the tree."""
+"""What keeps a store in shape: which flush or compaction runs next, how its result becomes part of the tree, and
+what maintenance calls answer.
+"""

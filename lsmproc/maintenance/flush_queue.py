@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from lsmproc.maintenance.obsolete_memtables import ObsoleteMemtables
     from lsmproc.maintenance.retries import Retries
     from lsmproc.maintenance.tree import Tree
-    from lsmproc.read_view import ImmutableMemtable
+    from lsmproc.reading.read_view import ImmutableMemtable
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
-    from lsmproc.write_path import WritePath
+    from lsmproc.writing.write_path import WritePath
 
 _log = logging.getLogger("lsmproc")
 

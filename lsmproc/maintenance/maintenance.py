@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lsmproc.protocols import Background, CompactionPicker, Priority
     from lsmproc.statistics import Statistics
     from lsmproc.storage.file_system import FileSystem
-    from lsmproc.write_path import WritePath
+    from lsmproc.writing.write_path import WritePath
 
 _log = logging.getLogger("lsmproc")
 

@@ -23,7 +23,7 @@ from lsmproc.errors import Error, StorageError
 from lsmproc.events.event import StallChanged, TableCreated, TableDeleted, ignore
 from lsmproc.formats.file_names import TMP_DIRECTORY, job_of_output, table_name, wal_name
 from lsmproc.protocols import Priority
-from lsmproc.write_controller import Backlog, Stall, StallReason
+from lsmproc.writing.write_controller import Backlog, Stall, StallReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from lsmproc.events.event import Event
     from lsmproc.formats.messages import JobOutput, SegmentEnd
     from lsmproc.formats.version_edit import FileMetadata, VersionEdit
-    from lsmproc.log_segments import LogSegments
     from lsmproc.protocols import CompactionPicker
-    from lsmproc.read_view import ImmutableMemtable
+    from lsmproc.reading.read_view import ImmutableMemtable
     from lsmproc.storage.file_system import FileSystem
     from lsmproc.storage.table_cache import TableCache
     from lsmproc.storage.version import Version
     from lsmproc.storage.version_set import VersionSet
-    from lsmproc.write_controller import WriteController
-    from lsmproc.write_path import WritePath
+    from lsmproc.writing.log_segments import LogSegments
+    from lsmproc.writing.write_controller import WriteController
+    from lsmproc.writing.write_path import WritePath
 
 _RELIEF = {
     StallReason.LEVEL0: frozenset({Priority.LEVEL0}),

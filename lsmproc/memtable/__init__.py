@@ -1,1 +1,1 @@
-"""The newest records, in memory."""
+"""The newest records, in memory, and the budget that the memtables of several stores share."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lsmproc import env, recovery, store_parts
+from lsmproc import env
 from lsmproc.formats import frame_decoding, uniform_frames
 from lsmproc.formats.file_names import wal_name
 from lsmproc.maintenance import compaction_schedule
+from lsmproc.opening import recovery, store_parts
 from lsmproc.storage import manifest
 from lsmproc.storage.file_system import CREATE_NEW, PosixFileSystem
 from lsmproc.storage.wal_reader import is_blank

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from lsmproc.config import LSMConfig
+from lsmproc.monitoring.store_status import read_events, read_status
 from lsmproc.storage.memory_limit import memory_limit
-from lsmproc.store_status import read_events, read_status
 from lsmproc.tuning.history import History, event_time, events_to_judge, number, settings_changed
 
 _NOT_READ = frozenset({"table_created", "table_deleted", "tables_moved", "flush_begun", "compaction_begun"})

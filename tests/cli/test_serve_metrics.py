@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import lsmproc
-from lsmproc.store_status import read_status
+from lsmproc.monitoring.store_status import read_status
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]

@@ -24,7 +24,7 @@ from lsmproc.cli.top.event_text import event_words
 from lsmproc.cli.top.figures import amount, bar, duration, size
 from lsmproc.cli.top.screen import open_screen, plain_lines
 from lsmproc.cli.top.view import view_of
-from lsmproc.store_status import StoreStatus, read_status
+from lsmproc.monitoring.store_status import StoreStatus, read_status
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]

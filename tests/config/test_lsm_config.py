@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lsmproc.config import LSMConfig
-from lsmproc.configured_parts import table_options
 from lsmproc.errors import ConfigError
+from lsmproc.opening.configured_parts import table_options
 
 
 def test_only_the_directory_is_needed() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from lsmproc.errors import ClosedError, ConfigError
 from lsmproc.formats.messages import CompactionDone, FlushDone, JobFailed
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.inline_background import InlineBackground
 from lsmproc.workers.job_run import Reply
 from lsmproc.workers.process_background import ProcessBackground

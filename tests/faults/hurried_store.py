@@ -35,11 +35,11 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         "maintenance.retries._FIRST_DELAY_SECONDS": 0.0005,
         "maintenance.retries._LONGEST_DELAY_SECONDS": 0.0005,
         "maintenance.maintenance._LOOK_SECONDS": 0.001,
-        "store_parts._INLINE_WAIT_SECONDS": 0.001,
-        "write_controller._BLOCKED_WAIT_SECONDS": 0.001,
+        "opening.store_parts._INLINE_WAIT_SECONDS": 0.001,
+        "writing.write_controller._BLOCKED_WAIT_SECONDS": 0.001,
         "storage.manifest._ROLL_MINIMUM_BYTES": 0,
         "storage.manifest._ROLL_FACTOR": 2,
-        "store_parts.time": SimpleNamespace(monotonic=lambda: next(ticks) * 0.6),
+        "opening.store_parts.time": SimpleNamespace(monotonic=lambda: next(ticks) * 0.6),
     }
     for name, value in small.items():
         monkeypatch.setattr(f"lsmproc.{name}", value)

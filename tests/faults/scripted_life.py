@@ -109,7 +109,7 @@ def open_store(directory: Path, seams: Seams, mortal: FaultPlan | None = None, *
 def forget(db: LSMStore) -> None:
     """Drop the handle of a store whose process has died: nothing of it runs any more."""
     db._finalizer.detach()
-    vars(__import__("lsmproc.store_parts", fromlist=["_open_stores"]))["_open_stores"]().discard(db._parts)
+    vars(__import__("lsmproc.opening.store_parts", fromlist=["_open_stores"]))["_open_stores"]().discard(db._parts)
     forget_locks()
 
 

@@ -20,8 +20,8 @@ from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import CorruptionError
 from lsmproc.formats.file_names import FileKind, parse_file_name, wal_name
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.stress.disk_model import lay_out
 from lsmproc.workers.inline_background import InlineBackground
 from lsmproc.workers.job_run import OnReply, Request

@@ -25,19 +25,19 @@ from tests.tally import Tally
 
 READING = (
     "lsmproc/store.py",
-    "lsmproc/store_parts.py",
-    "lsmproc/write_path.py",
+    "lsmproc/opening/store_parts.py",
+    "lsmproc/writing/write_path.py",
     "lsmproc/snapshot.py",
-    "lsmproc/live_snapshots.py",
-    "lsmproc/read_view.py",
+    "lsmproc/reading/live_snapshots.py",
+    "lsmproc/reading/read_view.py",
     "iterators/db_iterator.py",
 )
 FLUSHING = ("workers/job_run.py", "compaction/flush_job.py", "storage/table_builder.py")  # the job, wherever it runs
 CLOSING = (
     "lsmproc/store.py",
-    "lsmproc/store_parts.py",
-    "lsmproc/write_path.py",
-    "lsmproc/log_segments.py",
+    "lsmproc/opening/store_parts.py",
+    "lsmproc/writing/write_path.py",
+    "lsmproc/writing/log_segments.py",
     "lsmproc/env.py",
     "maintenance/maintenance.py",
 )

@@ -23,9 +23,9 @@ from tests.faults.interrupts import Interrupter
 Write = Callable[[LSMStore], None]
 
 CODE = (
-    "lsmproc/write_path.py",
-    "lsmproc/commit.py",
-    "lsmproc/log_segments.py",
+    "lsmproc/writing/write_path.py",
+    "lsmproc/writing/commit.py",
+    "lsmproc/writing/log_segments.py",
     "storage/wal_writer.py",
     "storage/mapped_wal.py",
 )

@@ -18,8 +18,8 @@ import pytest
 import lsmproc
 from lsmproc import LockedError, LSMStore, NotAStoreError, ReadOnlyError
 from lsmproc.errors import StorageError
+from lsmproc.opening.store_parts import CLOSE_SECONDS
 from lsmproc.storage.file_system import PosixFileSystem, storage_error
-from lsmproc.store_parts import CLOSE_SECONDS
 
 OpenStore = Callable[..., LSMStore]
 RunScript = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 import lsmproc
-from lsmproc.properties import StoreFigures, property_names, property_of
+from lsmproc.monitoring.properties import StoreFigures, property_names, property_of
 from lsmproc.statistics import JobStats, LevelStats, MemtableStats, SnapshotStats, StallStats, Stats
 from lsmproc.statistics.stats_tree import RunningJob
 

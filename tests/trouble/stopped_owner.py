@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.process_background import ProcessBackground
 from tests.trouble.ledger import until
 

@@ -19,7 +19,7 @@ from lsmproc.workers import job_run
 from lsmproc.workers.job_queue import Job
 from lsmproc.workers.worker_pool import WorkerPool
 from lsmproc.workers.worker_report import WorkerState
-from lsmproc.write_controller import Backlog, WriteController, WriteControllerOptions
+from lsmproc.writing.write_controller import Backlog, WriteController, WriteControllerOptions
 
 FULL = NoSpaceError(errno.ENOSPC, "no space", "db")
 

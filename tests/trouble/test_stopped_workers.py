@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from lsmproc.formats.messages import FlushDone, JobFailed
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.process_background import ProcessBackground
 from tests.tally import Tally
 from tests.trouble.ledger import Ledger, files_without_owner, until

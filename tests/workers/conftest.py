@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 
 import lsmproc
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 from lsmproc.workers.job_run import Reply, Request
 from lsmproc.workers.process_background import ProcessBackground
 
@@ -25,7 +25,7 @@ SCRIPT_START = """
 import os, signal, sys, threading
 import lsmproc_stand_in_jobs as jobs
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.workers.process_background import ProcessBackground
 
 def make(flushers=1, compactors=1):

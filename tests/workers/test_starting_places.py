@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from lsmproc.errors import ConfigError
-from lsmproc.rate_limiter import RateLimiter
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.workers.process_background import ProcessBackground
 
 StartScript = Callable[[str], "subprocess.Popen[str]"]

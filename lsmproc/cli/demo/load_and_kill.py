@@ -15,7 +15,7 @@ from lsmproc.cli.demo.live_view import LiveView
 from lsmproc.cli.demo.loader import Figures, Loader, wait_until_ended
 from lsmproc.cli.demo.summary import LoadOutcome, summary_rows
 from lsmproc.cli.progress import Progress
-from lsmproc.opening import open_store
+from lsmproc.open_store import open_store
 from lsmproc.store import LSMStore
 from lsmproc.verification import verify_store
 

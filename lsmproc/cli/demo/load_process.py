@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lsmproc.cli.demo.input_lines import InputFile, records_of
-from lsmproc.opening import open_store
+from lsmproc.open_store import open_store
 
 if TYPE_CHECKING:
     from lsmproc.store import LSMStore

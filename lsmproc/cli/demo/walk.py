@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lsmproc.opening import open_store
+from lsmproc.open_store import open_store
 
 if TYPE_CHECKING:
     from lsmproc.cli.demo.narrator import Narrator

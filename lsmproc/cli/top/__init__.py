@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from lsmproc.cli.top.screen import open_screen  # noqa: PLC0415 - not needed to print help
     from lsmproc.cli.top.view import view_of  # noqa: PLC0415 - not needed to print help
-    from lsmproc.store_status import read_status  # noqa: PLC0415 - not needed to print help
+    from lsmproc.monitoring.store_status import read_status  # noqa: PLC0415 - not needed to print help
 
     if arguments.interval < _SHORTEST_SECONDS:
         raise CannotError(f"--interval {arguments.interval:g}: the shortest is {_SHORTEST_SECONDS} seconds")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lsmproc.cli.top.event_text import event_style, event_words
 from lsmproc.cli.top.figures import amount, bar, duration, number_of, rate, size
-from lsmproc.store_status import StoreStatus
+from lsmproc.monitoring.store_status import StoreStatus
 
 _EVENTS = 8
 _WIDE = 76  # from here on bars and job descriptions have room

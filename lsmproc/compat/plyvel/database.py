@@ -15,7 +15,7 @@ from lsmproc.compat.plyvel.prefixed_database import PrefixedDB
 from lsmproc.compat.plyvel.snapshot import Snapshot
 from lsmproc.compat.plyvel.values import as_value
 from lsmproc.compat.plyvel.write_batch import WriteBatch
-from lsmproc.opening import open_store
+from lsmproc.open_store import open_store
 from lsmproc.snapshot import Snapshot as NativeSnapshot
 from lsmproc.store import LSMStore
 from lsmproc.write_batch import WriteBatch as NativeBatch

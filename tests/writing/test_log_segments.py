@@ -10,11 +10,11 @@ import pytest
 
 from lsmproc.errors import DurabilityError, NoSpaceError
 from lsmproc.formats.log_format import put_body
-from lsmproc.log_segments import LogSegments
 from lsmproc.storage.file_system import FileSystem
 from lsmproc.storage.version_set import FileNumbers
 from lsmproc.storage.wal_recovery import replay_log
 from lsmproc.storage.wal_writer import PwriteWal
+from lsmproc.writing.log_segments import LogSegments
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 
 MIB = 1 << 20
 STEP_SECONDS = 0.01

@@ -12,30 +12,30 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lsmproc.auto_rate import Load
 from lsmproc.config import LSMConfig, OptionChange
 from lsmproc.config.option_changes import written_settings
-from lsmproc.configured_parts import controller_options, make_picker, table_options
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, Error, ForkedHandleError, ReadOnlyError
 from lsmproc.events.store_watch import StoreWatch
-from lsmproc.log_segments import LogSegments
 from lsmproc.maintenance.maintenance import Maintenance
 from lsmproc.maintenance.tree import Tree
 from lsmproc.memtable.dict_memtable import DictMemtable
+from lsmproc.memtable.memtable_budget import Memtables
 from lsmproc.memtable.sorted_dict_memtable import SortedDictMemtable
-from lsmproc.memtable_budget import Memtables
-from lsmproc.option_history import compare_options
-from lsmproc.read_view import ReadView
-from lsmproc.recovery import OpenedDirectory, open_directory
+from lsmproc.opening.configured_parts import controller_options, make_picker, table_options
+from lsmproc.opening.option_history import compare_options
+from lsmproc.opening.recovery import OpenedDirectory, open_directory
+from lsmproc.pacing.auto_rate import Load
+from lsmproc.reading.read_view import ReadView
 from lsmproc.snapshot import Pin
 from lsmproc.statistics import Statistics
 from lsmproc.storage.mapped_wal import MappedWal
 from lsmproc.storage.table_cache import TableCache
 from lsmproc.storage.wal_writer import PwriteWal
 from lsmproc.timeouts import checked_timeout
-from lsmproc.write_controller import WriteController
-from lsmproc.write_path import WritePath
+from lsmproc.writing.log_segments import LogSegments
+from lsmproc.writing.write_controller import WriteController
+from lsmproc.writing.write_path import WritePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lsmproc import commit as commit_module
-from lsmproc.commit import Commit, Company
+from lsmproc.writing import commit as commit_module
+from lsmproc.writing.commit import Commit, Company
 
 
 @pytest.fixture

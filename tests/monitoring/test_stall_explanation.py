@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lsmproc.stall_explanation import explain, explain_closed
+from lsmproc.monitoring.stall_explanation import explain, explain_closed
 from lsmproc.statistics import (
     JobStats,
     JobSums,

@@ -22,7 +22,7 @@ from lsmproc.storage.disk_probe import ProbedDisk, SyncTimes, probe_disk
 from lsmproc.storage.file_system import PosixFileSystem
 from lsmproc.storage.mount_table import Mount, mount_of, parse_mount
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 FINE_SYNC = SyncTimes(0.002, 0.01, 20)
 FINE_DISK = ProbedDisk("", MIB, FINE_SYNC, FINE_SYNC)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from lsmproc.errors import BackgroundError, WriteStallTimeout
-from lsmproc.write_controller import (
+from lsmproc.writing.write_controller import (
     Backlog,
     Stall,
     StallReason,

@@ -15,7 +15,7 @@ from lsmproc.statistics import format_stats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lsmproc.maintenance_results import LiveFile
+    from lsmproc.maintenance.maintenance_results import LiveFile
     from lsmproc.statistics import LevelStats, Stats
 
 Name = TypeVar("Name", bytes, str)

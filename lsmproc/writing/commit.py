@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from lsmproc.errors import Error
-    from lsmproc.live_snapshots import LiveSnapshots
     from lsmproc.protocols import MemtableEntry, Wal
+    from lsmproc.reading.live_snapshots import LiveSnapshots
 
 
 # How long a leader that syncs waits for company: a writer needs some 50 us to come back after its commit.

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lsmproc.config import LSMConfig
+from lsmproc.opening.store_parts import check_arguments
 from lsmproc.store import LSMStore
-from lsmproc.store_parts import check_arguments
 from lsmproc.timeouts import checked_timeout
 
 if TYPE_CHECKING:

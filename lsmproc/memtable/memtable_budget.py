@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lsmproc.errors import Error
 
 if TYPE_CHECKING:
-    from lsmproc.ticker import Ticker
+    from lsmproc.pacing.ticker import Ticker
 
 _LOOK_SECONDS = 0.25
 

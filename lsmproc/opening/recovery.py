@@ -36,7 +36,6 @@ from lsmproc.formats.file_names import (
     wal_name,
 )
 from lsmproc.formats.version_edit import VersionEdit
-from lsmproc.log_segments import NewWal
 from lsmproc.storage.directory_lock import DirectoryLock
 from lsmproc.storage.file_system import FileSystem, make_store_directory
 from lsmproc.storage.manifest import LogManifest, RecoveredManifest, SnapshotManifest, read_manifest
@@ -47,6 +46,7 @@ from lsmproc.storage.version_set import FileNumbers, VersionSet
 from lsmproc.storage.wal_reader import is_blank
 from lsmproc.storage.wal_recovery import ReplayedLog, replay_log
 from lsmproc.storage.wal_rewriting import write_again
+from lsmproc.writing.log_segments import NewWal
 
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lsmproc.compaction.leveled_picker import LeveledOptions, LeveledPicker
 from lsmproc.compaction.tiered_picker import TieredOptions, TieredPicker
 from lsmproc.formats.messages import TableOptions
-from lsmproc.write_controller import WriteControllerOptions
+from lsmproc.writing.write_controller import WriteControllerOptions
 
 if TYPE_CHECKING:
     from lsmproc.config import LSMConfig

@@ -28,18 +28,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lsmproc.commit import Commit, Company, take_group
 from lsmproc.errors import ClosedError, Error, StorageError, copy_of
 from lsmproc.formats.log_format import delete_body, put_body
-from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.memtable.obsolete_entries import FREED_PER_PUT, free_entries
-from lsmproc.read_view import ClosedView, ImmutableMemtable, ReadView
+from lsmproc.reading.live_snapshots import LiveSnapshots
+from lsmproc.reading.read_view import ClosedView, ImmutableMemtable, ReadView
+from lsmproc.writing.commit import Commit, Company, take_group
 
 if TYPE_CHECKING:
-    from lsmproc.log_segments import LogSegments
     from lsmproc.protocols import Memtable, Wal
     from lsmproc.storage.version import Version
-    from lsmproc.write_controller import WriteController
+    from lsmproc.writing.log_segments import LogSegments
+    from lsmproc.writing.write_controller import WriteController
 
 _INCOMPLETE = "the log and the memtable could not be made equal after an interrupt; open the store again"
 _MOST_MEMTABLES = 4  # bytes of a segment, in full memtables, at which writes that cannot rotate it are refused

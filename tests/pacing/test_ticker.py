@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lsmproc.ticker import Ticker
+from lsmproc.pacing.ticker import Ticker
 
 DEADLINE_SECONDS = 5.0
 

@@ -11,8 +11,8 @@ import pytest
 import lsmproc
 from lsmproc.env import Env
 from lsmproc.errors import BackgroundError, ConfigError
-from lsmproc.memtable_budget import MemtableBudget, Memtables
-from lsmproc.ticker import Ticker
+from lsmproc.memtable.memtable_budget import MemtableBudget, Memtables
+from lsmproc.pacing.ticker import Ticker
 
 Eventually = Callable[..., None]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lsmproc.auto_rate import FLOOR_BYTES_PER_SECOND, AutoRate, Load, RatePacer
+from lsmproc.pacing.auto_rate import FLOOR_BYTES_PER_SECOND, AutoRate, Load, RatePacer
+from lsmproc.pacing.rate_limiter import RateLimiter
 from lsmproc.protocols import Priority
-from lsmproc.rate_limiter import RateLimiter
 
 MIB = 1 << 20
 STEP_SECONDS = 0.25

@@ -15,10 +15,10 @@ from lsmproc.config.checks import unknown_setting
 from lsmproc.config.option_changes import option_changes, wrong_values
 from lsmproc.env import DECIDED_HERE
 from lsmproc.errors import ClosedError, ConfigError
-from lsmproc.option_history import record_options
+from lsmproc.opening.option_history import record_options
 
 if TYPE_CHECKING:
-    from lsmproc.store_parts import StoreParts
+    from lsmproc.opening.store_parts import StoreParts
 
 _FIELDS = {field.name: field for field in fields(LSMConfig)}
 _INSTEAD = {

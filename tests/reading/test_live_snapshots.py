@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from lsmproc.live_snapshots import LiveSnapshots
 from lsmproc.memtable.memtable_entry import entry_at
 from lsmproc.protocols import MemtableEntry
+from lsmproc.reading.live_snapshots import LiveSnapshots
 
 
 def chain_of(entry: MemtableEntry) -> list[int]:

@@ -12,10 +12,10 @@ from typing import NoReturn
 import pytest
 
 from lsmproc import LSMStore
-from lsmproc.commit import Commit
 from lsmproc.config import LSMConfig
 from lsmproc.env import Env
 from lsmproc.errors import ClosedError, DurabilityError, NoSpaceError, StorageError
+from lsmproc.writing.commit import Commit
 from tests.faults.faulty_file_system import FaultPlan, FaultyFileSystem, full_disk
 
 Eventually = Callable[..., None]

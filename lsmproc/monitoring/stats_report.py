@@ -22,7 +22,7 @@ from lsmproc.statistics import (
 from lsmproc.statistics.latency import Histogram
 
 if TYPE_CHECKING:
-    from lsmproc.store_parts import StoreParts
+    from lsmproc.opening.store_parts import StoreParts
 
 
 def collect_stats(parts: StoreParts) -> Stats:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from lsmproc.rate_limiter import RateLimiter
+from lsmproc.pacing.rate_limiter import RateLimiter
 
 RISE_SECONDS = 1.0  # time constant with which a higher rate of writes is believed
 FALL_SECONDS = 5.0  # ... and a lower one
