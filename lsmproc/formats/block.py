@@ -7,7 +7,7 @@ Raw content, all numbers little-endian::
     4       4        K: bytes of the keys column
     8       4        V: bytes of the values column
     12      4        bytes of each item of the keys column if all are equal and at most 257, else 0
-    16      4        bytes of each item of the values column if all are equal and at most 257, else 0
+    16      4        bytes of each item of the values column if all are equal and at most 65,538, else 0
     20      count    tags column: the lowest byte of each key's hash, xxh3-64(key)
     ..      K        keys column: msgpack array of bin, ascending
     ..      V        values column: msgpack array of bin, nil for a tombstone
@@ -48,10 +48,17 @@ import msgpack
 import xxhash
 
 from lsmproc.errors import CorruptionError
-from lsmproc.formats.bounded_msgpack import FlatReader, refuse_extension
 from lsmproc.formats.byte_planes import planes_of
+from lsmproc.formats.column_arrays import array_header, array_header_bytes, decode_array
 from lsmproc.formats.compression import Codec, compress, decompress
-from lsmproc.formats.equal_items import MOST_ITEMS, are_equal_items, items_cutter
+from lsmproc.formats.equal_items import (
+    LARGEST_ITEM,
+    LARGEST_SHORT_ITEM,
+    MOST_ITEMS,
+    are_equal_items,
+    head_bytes,
+    items_cutter,
+)
 from lsmproc.protocols import MISSING, Missing
 
 HEADER = struct.Struct("<IIIII")
@@ -69,10 +76,6 @@ MAX_RAW_BLOCK_BYTES = 128 << 20
 
 _WIDE = 65535
 
-# Columns up to this are decoded in one call: the most that a hostile one takes is then some 20 MiB.
-_QUICK_BYTES = 256 << 10
-_QUICK_ITEMS = 2048
-_COLUMN_TYPES: frozenset[type] = frozenset({bytes, type(None)})
 _NARROW_BOUNDS = struct.Struct("<HH")
 _WIDE_BOUNDS = struct.Struct("<II")
 _HASH = xxhash.xxh3_64_intdigest
@@ -112,8 +115,8 @@ class BlockEncoder:
         packed_keys = self._pack(keys)
         packed_values = self._pack(values)
         count = len(keys)
-        key_bytes = _common_bytes(packed_keys, count)
-        value_bytes = _common_bytes(packed_values, count)
+        key_bytes = _common_bytes(packed_keys, count, LARGEST_SHORT_ITEM)
+        value_bytes = _common_bytes(packed_values, count, LARGEST_ITEM)
         return b"".join(
             (
                 HEADER.pack(count, len(packed_keys), len(packed_values), key_bytes, value_bytes),
@@ -180,8 +183,10 @@ def check_layout(raw: bytes) -> None:
         raise CorruptionError("the columns of a block do not fill it")
     column = HEADER.size + count
     middle = column + keys_bytes
-    lead = _array_header_bytes(count)
-    if key_bytes and not are_equal_items(raw, column + lead, middle, key_bytes, count):
+    lead = array_header_bytes(count)
+    if key_bytes > LARGEST_SHORT_ITEM or (
+        key_bytes and not are_equal_items(raw, column + lead, middle, key_bytes, count)
+    ):
         raise CorruptionError("the keys of a block are not as long as it says")
     if value_bytes and not are_equal_items(raw, middle + lead, middle + values_bytes, value_bytes, count):
         raise CorruptionError("the values of a block are not as long as it says")
@@ -283,6 +288,8 @@ def find_value(raw: bytes, key: bytes, tag: int) -> bytes | Missing | None:
     if not value_bytes:
         return value_at(raw, index)
     first += keys_bytes + index * value_bytes
+    if value_bytes > LARGEST_SHORT_ITEM:  # A long item's head has one byte more.
+        return raw[first + 1 : first + value_bytes - 2]
     return raw[first : first + value_bytes - 2]
 
 
@@ -302,7 +309,7 @@ def key_at(raw: bytes, index: int) -> bytes:
     count, keys_bytes, values_bytes, key_bytes, _ = _read_header(raw)
     column = 20 + count
     if key_bytes:
-        start = column + _array_header_bytes(count) + index * key_bytes
+        start = column + array_header_bytes(count) + index * key_bytes
         return raw[start + 2 : start + key_bytes]
     start, end = _item(raw, column, keys_bytes, column + keys_bytes + values_bytes, index)
     return raw[start + _HEADER_OF_LEAD[raw[start]] : end]
@@ -313,8 +320,8 @@ def value_at(raw: bytes, index: int) -> bytes | None:
     count, keys_bytes, values_bytes, key_bytes, value_bytes = _read_header(raw)
     column = 20 + count + keys_bytes
     if value_bytes:
-        start = column + _array_header_bytes(count) + index * value_bytes
-        return raw[start + 2 : start + value_bytes]
+        start = column + array_header_bytes(count) + index * value_bytes
+        return raw[start + head_bytes(value_bytes) : start + value_bytes]
     bounds = column + values_bytes + (0 if key_bytes else (count + 1) * (4 if keys_bytes > _WIDE else 2))
     start, end = _item(raw, column, values_bytes, bounds, index)
     lead = raw[start]
@@ -335,37 +342,16 @@ def _item(raw: bytes, column: int, column_bytes: int, bounds: int, index: int) -
     return column + start, column + end
 
 
-def decode_array(data: bytes, most: int = _QUICK_ITEMS) -> list[object]:
-    """A msgpack array of at most ``most`` items with nothing after it; raises CorruptionError on anything else."""
-    if len(data) > _QUICK_BYTES or most > _QUICK_ITEMS:
-        return _decode_long_array(data)
-    try:
-        items = msgpack.unpackb(data, ext_hook=refuse_extension, max_array_len=most, max_map_len=0)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        # Not the error's own text: it may hold all that was decoded.
-        raise CorruptionError(f"a column cannot be decoded: {type(error).__name__}") from error
-    if type(items) is not list:
-        raise CorruptionError("a column is no array")
-    return items
-
-
-def _decode_long_array(data: bytes) -> list[object]:
-    """As decode_array, a little slower for each item: here arrays within the array would take too much memory."""
-    reader = FlatReader(data)
-    items = reader.items(reader.array_header(), _COLUMN_TYPES)
-    reader.end()
-    return items
-
-
-def _common_bytes(packed: bytes, count: int) -> int:
-    """Bytes of each item of a packed column if they are equally long bins of at most 257 bytes, else 0."""
-    size = (len(packed) - _array_header_bytes(count)) // count
-    return size if are_equal_items(packed, _array_header_bytes(count), len(packed), size, count) else 0
+def _common_bytes(packed: bytes, count: int, largest: int) -> int:
+    """Bytes of each item of a packed column if they are equally long bins of at most ``largest`` bytes, else 0."""
+    lead = array_header_bytes(count)
+    size = (len(packed) - lead) // count
+    return size if size <= largest and are_equal_items(packed, lead, len(packed), size, count) else 0
 
 
 def _bounds(values: Sequence[bytes | None], packed_bytes: int) -> bytes:
     """The bounds of packed keys or values: running sums of their items' sizes."""
-    lead = _array_header_bytes(len(values))
+    lead = array_header_bytes(len(values))
     if None in values:
         # A tombstone counts as an empty value here, whose item is one byte longer than nil.
         lengths = list(map(len, map({None: b""}.get, values, values)))  # type: ignore[arg-type]
@@ -381,15 +367,3 @@ def _bounds(values: Sequence[bytes | None], packed_bytes: int) -> bytes:
     if sys.byteorder == "big":
         bounds.byteswap()
     return bounds.tobytes()
-
-
-def _array_header_bytes(count: int) -> int:
-    """Bytes of msgpack's array header."""
-    return 1 if count < 16 else 3 if count <= _WIDE else 5
-
-
-def array_header(count: int) -> bytes:
-    """The msgpack header of an array of so many items."""
-    if count < 16:
-        return bytes((0x90 | count,))
-    return b"\xdc" + count.to_bytes(2, "big") if count <= _WIDE else b"\xdd" + count.to_bytes(4, "big")

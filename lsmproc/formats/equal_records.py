@@ -6,39 +6,45 @@ Here that is known, so a column is one ``join`` with the items' common head betw
 
 from __future__ import annotations
 
-from lsmproc.formats.block import HEADER, array_header
-from lsmproc.formats.equal_items import BIN8_LEAD
+from lsmproc.formats.block import HEADER
+from lsmproc.formats.column_arrays import array_header
+from lsmproc.formats.equal_items import LARGEST_ITEM, LARGEST_SHORT_ITEM, head_bytes, item_head
 
-# The largest item that one byte of length can tell of.
-LARGEST_BYTES = 255
-_HEADS = tuple(BIN8_LEAD + bytes((size,)) for size in range(LARGEST_BYTES + 1))
+# What a block's header can tell the common size of.
+LARGEST_KEY_BYTES = LARGEST_SHORT_ITEM - head_bytes(LARGEST_SHORT_ITEM)
+LARGEST_VALUE_BYTES = LARGEST_ITEM - head_bytes(LARGEST_ITEM)
 
 
-def encode_equal_records(
-    keys: list[bytes], values: list[bytes], lengths: tuple[int, int], tags: bytes, planes: bytes
-) -> bytes:
-    """The raw block of these records, whose keys and whose values have the ``lengths``, up to LARGEST_BYTES.
+class EqualRecordsEncoder:
+    """Makes raw blocks of so many records whose keys and whose values have the ``lengths``, within the limits above."""
 
-    ``tags`` and ``planes`` are the columns of tags and sequences. REQUIRES: not empty, keys ascending.
-    """
-    key_head, value_head = _HEADS[lengths[0]], _HEADS[lengths[1]]
-    count = len(keys)
-    array_head = array_header(count)
-    key_bytes, value_bytes = lengths[0] + len(key_head), lengths[1] + len(value_head)
-    column_head = len(array_head)
-    header = HEADER.pack(
-        count, column_head + count * key_bytes, column_head + count * value_bytes, key_bytes, value_bytes
-    )
-    return b"".join(
-        (
-            header,
-            tags,
-            array_head,
-            key_head,
-            key_head.join(keys),
-            array_head,
-            value_head,
-            value_head.join(values),
-            planes,
+    __slots__ = ("_before_keys", "_before_values", "_header", "_key_head", "_value_head")
+
+    def __init__(self, count: int, lengths: tuple[int, int]) -> None:
+        """REQUIRES: at least one record."""
+        self._key_head, self._value_head = map(item_head, lengths)
+        array_head = array_header(count)
+        key_bytes, value_bytes = lengths[0] + len(self._key_head), lengths[1] + len(self._value_head)
+        self._header = HEADER.pack(
+            count,
+            len(array_head) + count * key_bytes,
+            len(array_head) + count * value_bytes,
+            key_bytes,
+            value_bytes,
         )
-    )
+        self._before_keys = array_head + self._key_head
+        self._before_values = array_head + self._value_head
+
+    def encode(self, keys: list[bytes], values: list[bytes], tags: bytes, planes: bytes) -> bytes:
+        """The raw block; ``tags`` and ``planes`` are the columns of tags and sequences. REQUIRES: keys ascending."""
+        return b"".join(
+            (
+                self._header,
+                tags,
+                self._before_keys,
+                self._key_head.join(keys),
+                self._before_values,
+                self._value_head.join(values),
+                planes,
+            )
+        )

@@ -17,7 +17,7 @@ from lsmproc.formats.block import BlockEncoder, seal_block, tags_of
 from lsmproc.formats.bloom_filter import build_bloom_filter
 from lsmproc.formats.byte_planes import little_endian, planes_between
 from lsmproc.formats.compression import codec_named
-from lsmproc.formats.equal_records import LARGEST_BYTES, encode_equal_records
+from lsmproc.formats.equal_records import LARGEST_KEY_BYTES, LARGEST_VALUE_BYTES, EqualRecordsEncoder
 from lsmproc.formats.key_hashes import hashes_of
 from lsmproc.formats.messages import TableOptions
 from lsmproc.formats.table_format import (
@@ -81,7 +81,7 @@ class BlockTableBuilder:
             values = self._values + values
             sizes = self._sizes + sizes
             lengths = lengths if lengths == self._lengths else None
-        if lengths is not None and max(lengths) <= LARGEST_BYTES:
+        if lengths is not None and lengths[0] <= LARGEST_KEY_BYTES and lengths[1] <= LARGEST_VALUE_BYTES:
             taken = self._cut_equal_blocks(keys, values, lengths)  # type: ignore[arg-type]
         else:
             taken = self._cut_blocks(keys, values, sizes)
@@ -136,13 +136,13 @@ class BlockTableBuilder:
     def _cut_equal_blocks(self, keys: list[bytes], values: list[bytes], lengths: tuple[int, int]) -> int:
         """As ``_cut_blocks``, for records that all have the same ``lengths``, which says where blocks end."""
         count = -(-self._block_bytes // max(1, sum(lengths)))
+        encode = EqualRecordsEncoder(count, lengths).encode
         tags, numbers = tags_of(self._new_hashes), little_endian(self._sequences)
         stop = 0
         for stop in range(count, len(keys) + 1, count):
             start = stop - count
             planes = planes_between(numbers, start, stop)
-            raw = encode_equal_records(keys[start:stop], values[start:stop], lengths, tags[start:stop], planes)
-            self._append_block(raw, keys[stop - 1])
+            self._append_block(encode(keys[start:stop], values[start:stop], tags[start:stop], planes), keys[stop - 1])
         return stop
 
     def _take_hashes(self, count: int) -> None:

@@ -22,6 +22,7 @@ from lsmproc.formats.block import (
     check_layout,
     decode_columns,
     decode_keys,
+    decode_values,
     find_record,
     find_value,
     seal_block,
@@ -124,6 +125,20 @@ def test_large_values_have_wide_bounds() -> None:
     raw = BlockEncoder().encode([b"a", b"b", b"c", b"d"], values, [1, 2, 3, 4])
     check_layout(raw)
     assert values == [find_value(raw, key, tag_of(key)) for key in (b"a", b"b", b"c", b"d")]
+
+
+@pytest.mark.parametrize("length", [255, 256, 257, 1000, 65_535, 65_536])
+@pytest.mark.parametrize("count", [1, 4, 16])
+def test_long_values_of_one_length_come_back_whole_and_alone(length: int, count: int) -> None:
+    """Around both lengths at which msgpack's head of an item grows."""
+    keys = [b"%04d" % number for number in range(count)]
+    values: list[bytes | None] = [bytes([number]) * length for number in range(count)]
+    raw = BlockEncoder().encode(keys, values, range(count))
+    check_layout(raw)
+    assert (keys, values) == decode_columns(raw)
+    assert values == [find_value(raw, key, tag_of(key)) for key in keys]
+    assert values == [value_at(raw, index) for index in range(count)]
+    assert values[count // 2 :] == list(decode_values(raw, count // 2, count))
 
 
 @pytest.mark.parametrize("codec", list(Codec))

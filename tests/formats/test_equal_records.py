@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -11,21 +12,27 @@ import xxhash
 
 from lsmproc.formats.block import BlockEncoder, tags_of
 from lsmproc.formats.byte_planes import planes_of
-from lsmproc.formats.equal_records import LARGEST_BYTES, encode_equal_records
+from lsmproc.formats.equal_records import LARGEST_VALUE_BYTES, EqualRecordsEncoder
 from lsmproc.formats.messages import TableOptions
 from lsmproc.storage import table_builder
 from lsmproc.storage.file_system import PosixFileSystem
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 300, 70_000])
-@pytest.mark.parametrize("value_bytes", [0, 1, LARGEST_BYTES])
+@pytest.mark.parametrize(
+    ("count", "value_bytes"),
+    [
+        *product((1, 15, 16, 300, 70_000), (0, 1, 255)),
+        *product((1, 15, 16), (256, 1000, LARGEST_VALUE_BYTES)),
+    ],
+)
 def test_the_block_is_the_same_byte_for_byte(count: int, value_bytes: int) -> None:
     """Whatever header the arrays need, and however long the values are."""
     keys = [b"%08d" % n for n in range(count)]
     values: list[bytes | None] = [b"%d" % (n % 10) * value_bytes for n in range(count)]
     sequences = [1 << 60 | n for n in range(count)]
     hashes = array("Q", map(xxhash.xxh3_64_intdigest, keys))
-    quick = encode_equal_records(keys, values, (8, value_bytes), tags_of(hashes), planes_of(sequences))  # type: ignore[arg-type]
+    encoder = EqualRecordsEncoder(count, (8, value_bytes))
+    quick = encoder.encode(keys, values, tags_of(hashes), planes_of(sequences))  # type: ignore[arg-type]
     assert BlockEncoder().encode(keys, values, sequences, hashes) == quick
 
 
@@ -59,7 +66,7 @@ def test_a_table_is_the_same_whichever_way_its_blocks_are_made(tmp_path: Path, m
             sizes = [random.choice((0, 5, 5, 5, 30, 400, None)) for _ in windows]
             quick = build(fs, windows, sizes)
             with monkeypatch.context() as patch:
-                patch.setattr(table_builder, "LARGEST_BYTES", -1)
+                patch.setattr(table_builder, "LARGEST_KEY_BYTES", -1)
                 assert build(fs, windows, sizes) == quick
     finally:
         fs.shut()

@@ -14,8 +14,8 @@ import pytest
 import lsmproc
 from lsmproc.config.toml_file import parse_toml
 from lsmproc.errors import ConfigError, CorruptionError
-from lsmproc.formats.block import decode_array
 from lsmproc.formats.bounded_msgpack import FlatReader, decode_tree
+from lsmproc.formats.column_arrays import decode_array
 from lsmproc.formats.file_names import parse_file_name
 from lsmproc.formats.frame_decoding import decode_frame, decode_frames
 from lsmproc.formats.log_format import (
