@@ -102,7 +102,6 @@ def _accuracy_lines(accuracy: dict[str, Any]) -> Iterator[str]:
         )
     yield from aligned(rows)
     yield "Bytes that the workers handed to the kernel in any second while work was waiting; target: within 10 %."
-    yield "Workers write in pieces of a mebibyte: a second at 8 MiB/s holds 7 to 9 of them."
     yield "Granted: what the limiter counts, median of the same seconds."
     yield f"Felt after: from the change until {_SHORT_WINDOW_SECONDS} s at the new rate are over."
 

@@ -1,7 +1,7 @@
 """Writes a table in the block format (see formats/table_format.py).
 
 Records are collected until whole blocks can be cut; cutting decides once per block, from running sums of the
-records' sizes. Finished parts go to the file in pieces of about a mebibyte, and each piece asks for its grant
+records' sizes. Finished parts go to the file in pieces of a quarter of a mebibyte, and each asks for its grant
 first, so a rate limiter or a stop is felt between pieces. A finished table is read back before it is reported.
 """
 

@@ -12,8 +12,9 @@ from lsmproc.errors import StorageError
 from lsmproc.formats.version_edit import FileMetadata
 from lsmproc.storage.file_system import CREATE_NEW, FileSystem
 
-# A grant is asked for, and a stop felt, at least once per this many bytes.
-_WRITE_BYTES = 1 << 20
+# A grant is asked for, and a stop felt, at least once per this many bytes: with a limiter of 8 MiB/s a second holds 32
+# such pieces, so that one more or less is 3 % of the rate. Four times as much saved 2 % of a compaction's time at most.
+_WRITE_BYTES = 256 << 10
 
 
 class TableOutput:
@@ -42,7 +43,7 @@ class TableOutput:
         return self._hash.intdigest()
 
     def append(self, data: bytes) -> None:
-        """Add bytes at the end; every mebibyte is written, with a grant."""
+        """Add bytes at the end; every quarter of a mebibyte is written, with a grant."""
         self._parts.append(data)
         self._waiting += len(data)
         if self._waiting >= _WRITE_BYTES:
