@@ -57,6 +57,7 @@ DECIDED_HERE = (
     "worker_io_priority",
     "worker_cpus",
     "worker_hang_seconds",
+    "worker_idle_seconds",
     "rate_limit_bytes_per_sec",
     "rate_limit_auto",
     "block_cache_bytes",
@@ -89,6 +90,7 @@ class Env:
         worker_io_priority: Literal["normal", "low", "idle"] = "normal",
         worker_cpus: tuple[int, ...] | None = None,
         worker_hang_seconds: int = 300,
+        worker_idle_seconds: int = 60,
         rate_limit_bytes_per_sec: int | None = None,
         rate_limit_auto: bool = False,
         block_cache_bytes: int = 64 << 20,
@@ -116,6 +118,7 @@ class Env:
             worker_io_priority=worker_io_priority,
             worker_cpus=worker_cpus,
             worker_hang_seconds=worker_hang_seconds,
+            worker_idle_seconds=worker_idle_seconds,
             rate_limit_bytes_per_sec=rate_limit_bytes_per_sec,
             rate_limit_auto=rate_limit_auto,
             block_cache_bytes=block_cache_bytes,
@@ -143,6 +146,7 @@ class Env:
                 io_priority=settings.worker_io_priority,
                 cpus=settings.worker_cpus,
                 hang_seconds=settings.worker_hang_seconds,
+                idle_seconds=settings.worker_idle_seconds,
             )
         elif self.kind == "thread":
             self.background = ThreadBackground(*arguments, open_file_system=open_file_system)
@@ -160,6 +164,7 @@ class Env:
             worker_io_priority=config.worker_io_priority,
             worker_cpus=config.worker_cpus,
             worker_hang_seconds=config.worker_hang_seconds,
+            worker_idle_seconds=config.worker_idle_seconds,
             rate_limit_bytes_per_sec=config.rate_limit_bytes_per_sec,
             rate_limit_auto=config.rate_limit_auto,
             block_cache_bytes=config.block_cache_bytes,

@@ -40,12 +40,14 @@ class ProcessBackground:
         io_priority: str = "normal",
         cpus: tuple[int, ...] | None = None,
         hang_seconds: float = HANG_SECONDS,
+        idle_seconds: float | None = None,
         flush_runner: str = FLUSH_RUNNER,
         compaction_runner: str = COMPACTION_RUNNER,
     ) -> None:
         """Use up to so many processes of each kind, started when needed. Raises ConfigError under gevent, eventlet.
 
-        A worker that gives no sign of life during a job for ``hang_seconds`` is killed and the job run again.
+        A worker that gives no sign of life during a job for ``hang_seconds`` is killed and the job run again. One
+        that had no job for ``idle_seconds`` leaves until there is one; with None it stays.
         """
         check_worker_counts(flush_workers, compaction_workers)
         _refuse_green_threads()
@@ -55,8 +57,9 @@ class ProcessBackground:
         compaction_worker = partial(
             Worker, "compaction", runner_name=compaction_runner, niceness=niceness, progress_seconds=progress
         )
-        flush_pool = WorkerPool("flush", flush_workers, flush_worker, time.monotonic, hang_seconds)
-        compaction_pool = WorkerPool("compaction", compaction_workers, compaction_worker, time.monotonic, hang_seconds)
+        make_pool = partial(WorkerPool, clock=time.monotonic, hang_seconds=hang_seconds, idle_seconds=idle_seconds)
+        flush_pool = make_pool("flush", flush_workers, flush_worker)
+        compaction_pool = make_pool("compaction", compaction_workers, compaction_worker)
         if io_priority != "normal" or cpus is not None:
             flush_pool.place(Placement(0, "normal", cpus))
             compaction_pool.place(Placement(niceness, io_priority, cpus))
@@ -89,7 +92,7 @@ class ProcessBackground:
         self._supervisor.place_workers(flush, compaction)
 
     def worker_reports(self) -> tuple[WorkerReport, ...]:
-        """What each worker is doing; empty before the first job."""
+        """What each worker is doing; those without a job for long, and all before the first job, are not there."""
         return self._supervisor.reports()
 
     def watch(self, publish: Callable[[Event], None]) -> None:

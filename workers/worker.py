@@ -51,6 +51,7 @@ class Worker:
         self.state: WorkerState = WorkerState.DEAD
         self.job: Job | None = None
         self.deadline: float | None = None  # a process that starts or stops is killed at this time
+        self.idle_since: float = 0.0  # set by the pool
         self.stopping: bool = False
         self.paused: bool = False  # its job gets no bytes while upper work needs its place
         self.withheld_bytes: int = 0  # that it has asked for meanwhile
@@ -65,7 +66,7 @@ class Worker:
         self.outdated: bool = False  # its process is to be replaced after its job
         self._progress_seconds = progress_seconds
         self._life: _Life | None = None
-        self._started = False
+        self._lost_process = False  # and not by being asked to leave
 
     def start(self, deadline: float) -> None:
         """Start a process; it says Ready before ``deadline``. REQUIRES: dead. Raises what SpawnedProcess raises."""
@@ -97,8 +98,7 @@ class Worker:
         self.state = WorkerState.STARTING
         self.outdated = False
         self.deadline = deadline
-        self.restarts += self._started
-        self._started = True
+        self.restarts += self._lost_process
 
     @property
     def fds(self) -> tuple[int, int, int | None]:
@@ -142,6 +142,7 @@ class Worker:
         life.replies.close()
         self.state = WorkerState.DEAD
         self.deadline = None
+        self._lost_process = not self.stopping
         self.stopping = self.paused = False
         self.withheld_bytes = 0
         job, self.job = self.job, None

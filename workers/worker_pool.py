@@ -45,9 +45,11 @@ class WorkerPool:
         make_worker: Callable[[int], Worker],
         clock: Callable[[], float],
         hang_seconds: float = HANG_SECONDS,
+        idle_seconds: float | None = None,
     ) -> None:
         """Have at most ``limit`` processes; the first starts when the first job comes.
 
+        One that had nothing to do for ``idle_seconds`` leaves; with None it stays.
         REQUIRES: the workers tell of their progress several times in ``hang_seconds``.
         """
         self.kind = kind
@@ -56,12 +58,14 @@ class WorkerPool:
         self.promotions: Promotions = Promotions()
         self.jobs: JobQueue = JobQueue(self.promotions.rank)
         self.workers: tuple[Worker, ...] = ()
+        self._left: dict[int, Worker] = {}  # by number: who comes back keeps its name and counts
         self._make_worker = make_worker
         self._clock = clock
         self._deaths = 0  # in a row, of processes that were starting or busy
         self._start_failures = 0  # in a row
         self._start_after = 0.0
         self._hang_seconds = hang_seconds
+        self._idle_seconds = idle_seconds
         self._next_look = 0.0
 
     def living(self) -> Iterator[Worker]:
@@ -95,6 +99,7 @@ class WorkerPool:
         self._start_failures = 0
         if not worker.stopping:
             worker.state = WorkerState.IDLE
+            worker.idle_since = self._clock()
             worker.deadline = None
         if self._placement is not None:
             worker.place(self._placement)
@@ -107,6 +112,7 @@ class WorkerPool:
         worker.jobs_done += job is not None
         if worker.state is WorkerState.BUSY:
             worker.state = WorkerState.IDLE
+            worker.idle_since = self._clock()
         return job
 
     def died(self, worker: Worker) -> list[Answer]:
@@ -115,6 +121,7 @@ class WorkerPool:
         job = worker.bury()
         if stopping:
             self.workers = tuple(each for each in self.workers if each is not worker)
+            self._left[worker.number] = worker
         elif starting:
             return self._count_start_failure("its process ended before it was ready")
         if job is None:
@@ -134,6 +141,9 @@ class WorkerPool:
             deadlines.append(self._start_after)
         if any(worker.state is WorkerState.BUSY for worker in self.workers):
             deadlines.append(self._next_look)
+        if self._idle_seconds is not None:
+            idle = [worker for worker in self.workers if worker.state is WorkerState.IDLE and not worker.stopping]
+            deadlines += [worker.idle_since + self._idle_seconds for worker in idle]
         return min(deadlines, default=None)
 
     def kill_overdue(self) -> None:
@@ -189,9 +199,15 @@ class WorkerPool:
         living = [worker for worker in self.living() if not worker.stopping]
         surplus = len(living) - self._places
         for worker in reversed(living):
-            if (surplus > 0 or worker.outdated) and worker.state is WorkerState.IDLE:
+            if worker.state is WorkerState.IDLE and (surplus > 0 or worker.outdated or self._has_idled(worker)):
                 surplus -= 1
                 self.stop(worker, STOP_SECONDS)
+
+    def _has_idled(self, worker: Worker) -> bool:
+        """Whether an idle worker had nothing to do for so long that its memory is worth more than its start."""
+        if self._idle_seconds is None or self.jobs:
+            return False
+        return self._clock() - worker.idle_since >= self._idle_seconds
 
     def stop(self, worker: Worker, timeout: float) -> None:
         """Ask the process of ``worker`` to leave. REQUIRES: it has one."""
@@ -227,7 +243,7 @@ class WorkerPool:
             return dead[0]
         taken = {worker.number for worker in self.workers}
         number = next(number for number in range(1, len(taken) + 2) if number not in taken)
-        worker = self._make_worker(number)
+        worker = self._left.pop(number, None) or self._make_worker(number)
         if self._placement is not None:
             worker.place(self._placement)
         self.workers = tuple(sorted((*self.workers, worker), key=lambda each: each.number))

@@ -37,7 +37,7 @@ class LSMConfig(StoreSettings):
         "inline",
         what="Where flushes and compactions run: worker processes, threads, or the writing call itself.",
         when="'thread' where processes are forbidden; 'inline' for tests and short scripts that want no concurrency.",
-        costs="'process': about 16 MiB for each worker. 'thread' shares the interpreter lock. 'inline': writes wait.",
+        costs="'process': about 20 MiB for each worker. 'thread' shares the interpreter lock. 'inline': writes wait.",
     )
     flush_workers: int = count(
         1,
@@ -46,7 +46,7 @@ class LSMConfig(StoreSettings):
         live=True,
         what="Workers that only flush.",
         when="2 if writes stop for want of flushes while the disk has room to spare.",
-        costs="One process of about 16 MiB each.",
+        costs="One process of about 20 MiB each.",
     )
     compaction_workers: int = count(
         2,
@@ -55,7 +55,7 @@ class LSMConfig(StoreSettings):
         live=True,
         what="Workers that compact; one large compaction is split over several.",
         when="Raise while the debt grows and there are idle cores; never above the number of cores.",
-        costs="One process of about 16 MiB and up to one core each.",
+        costs="One process of about 20 MiB and up to one core each.",
     )
     worker_niceness: int = count(
         10,
@@ -90,6 +90,14 @@ class LSMConfig(StoreSettings):
         what="A worker that gives no sign of life for so long in a job is killed, and the job run again by another.",
         when="Raise where one sync of a table may take minutes; lower where a stopped worker must be replaced sooner.",
         costs="Too low: a slow disk looks like a hung worker, and a job that loses three workers ends writes.",
+    )
+    worker_idle_seconds: int = seconds(
+        60,
+        low=1,
+        high=31_536_000,
+        what="A worker process without a job for so long leaves, and is started again with the next job.",
+        when="Raise where flushes come at longer intervals than this and each should begin at once.",
+        costs="Low: about a tenth of a second of one core for a start. High: memory of about 20 MiB for each worker.",
     )
     rate_limit_bytes_per_sec: int | None = size(
         None,

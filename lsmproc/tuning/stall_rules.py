@@ -172,7 +172,7 @@ def _one_worker_more(history: History) -> Suggestion:
         action="compact with one worker more",
         values={"compaction_workers": history.config.compaction_workers + 1},
         effect="level 0 and the debt are worked off faster, if the disk has room to spare",
-        risk="one process of about 16 MiB, and up to one core",
+        risk="one process of about 20 MiB, and up to one core",
     )
 
 

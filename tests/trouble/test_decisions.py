@@ -97,6 +97,7 @@ class PretendWorker:
         self.deadline: float | None = None
         self.stopping = self.outdated = self.paused = False
         self.withheld_bytes = 0
+        self.idle_since = 0.0
         self.jobs_done = 0
         self.killed = False
 

@@ -79,12 +79,18 @@ def make_runs(stand_in_jobs: ModuleType) -> Iterator[Callable[..., Runs]]:
     """Makes process backgrounds with stand-in jobs and closes them after the test."""
     made = []
 
-    def make(flushers: int = 1, compactors: int = 1, rate: int | None = None, niceness: int = 0) -> Runs:
+    def make(
+        flushers: int = 1,
+        compactors: int = 1,
+        rate: int | None = None,
+        niceness: int = 0,
+        idle_seconds: float | None = None,
+    ) -> Runs:
         name = stand_in_jobs.__name__
         limiter = RateLimiter(rate)
+        runners = {"flush_runner": name, "compaction_runner": name}
         runs = Runs(
-            ProcessBackground(flushers, compactors, limiter, niceness, flush_runner=name, compaction_runner=name),
-            limiter,
+            ProcessBackground(flushers, compactors, limiter, niceness, idle_seconds=idle_seconds, **runners), limiter
         )
         made.append(runs)
         return runs

@@ -28,6 +28,7 @@ class PretendWorker:
         self.outdated = False
         self.paused = False
         self.withheld_bytes = 0
+        self.idle_since = 0.0
         self.jobs_done = 0
         self.sent: list[Message] = []
         self.killed = False
@@ -57,10 +58,10 @@ class PretendWorker:
 class Pool:
     """A pool of pretended workers and the clock it reads."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, idle_seconds: float | None = None) -> None:
         self.now = 0.0
         make_worker: Any = PretendWorker
-        self.pool = WorkerPool("pretend", limit, make_worker, lambda: self.now)
+        self.pool = WorkerPool("pretend", limit, make_worker, lambda: self.now, idle_seconds=idle_seconds)
 
     def assign(self) -> list[Any]:
         return self.pool.assign(paced=False)
@@ -199,6 +200,50 @@ def test_a_lower_limit_stops_idle_workers_and_spares_busy_ones(job: Any) -> None
     assert [True, False] == [worker.stopping for worker in pool.pool.workers]
     pool.pool.died(pool.worker(0))
     assert [2] == [worker.number for worker in pool.pool.workers]
+
+
+def test_a_worker_without_a_job_for_long_leaves_and_comes_back_for_the_next(job: Any) -> None:
+    """It keeps its name and its counts; the time is that since its last job, and one that works stays."""
+    pool = Pool(limit=2, idle_seconds=60.0)
+    for number in (1, 2):
+        pool.pool.jobs.push(job(number))
+    pool.assign()
+    pool.ready()
+    pool.assign()
+    pool.now = 100.0
+    first = pool.worker(0)
+    pool.pool.done(first)
+    pool.assign()
+    pool.now = 159.0
+    pool.assign()
+    assert not first.stopping
+    pool.now = 160.0
+    pool.assign()
+    assert [True, False] == [worker.stopping for worker in pool.pool.workers]
+    pool.pool.died(first)
+    assert [2] == [worker.number for worker in pool.pool.workers]
+    for number in (3, 4):
+        pool.pool.jobs.push(job(number))
+    pool.assign()
+    assert first is pool.worker(0)
+    assert ["starting", "busy"] == pool.states()
+    assert 1 == first.jobs_done
+
+
+def test_an_idle_worker_is_given_the_job_that_comes_when_its_time_is_over(job: Any) -> None:
+    """Rather than be sent away, and another started."""
+    pool = Pool(limit=1, idle_seconds=60.0)
+    pool.pool.jobs.push(job(1))
+    pool.assign()
+    pool.ready()
+    pool.assign()
+    pool.pool.done(pool.worker())
+    assert 60.0 == pool.pool.next_deadline()
+    pool.now = 1000.0
+    pool.pool.jobs.push(job(2))
+    pool.assign()
+    assert ["busy"] == pool.states()
+    assert not pool.worker().stopping
 
 
 def test_a_job_that_could_not_be_sent_waits_again(job: Any) -> None:
